@@ -1,0 +1,479 @@
+"""Assistant: ask, teach, chat, forget, undo, explain, for one user, on one model and one graph.
+
+from kgt import Assistant
+me = Assistant(user="ana")
+me.teach("What does my dog eat?", "My dog is vegetarian.")
+print(me.ask("What should I feed my dog?").text)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from kgt.errors import BadInput, NotFound
+from kgt.graph import Edit, Fact, GraphStore, ScoredTriple
+from kgt.graph.records import AsOf
+from kgt.linking import link
+from kgt.lm import LanguageModel, Message, Scored, load_model
+from kgt.lm.encoder import SentenceEncoder, bundled_encoder
+from kgt.method import reasoning
+from kgt.method.conflict import contradicts
+from kgt.method.objective import Evidence, retrieval_probabilities
+from kgt.method.pair import Pair, checked_query, is_correction, read_pair, strip_marker
+from kgt.method.relations import personalised_triples
+from kgt.method.retrieval import MAX_SCORED, MAX_USED, Candidate, Retrieval, retrieve
+from kgt.method.templates import Templates, templates_for
+from kgt.method.tune import Plan, TuneSettings, tune
+from kgt.settings import Settings
+from kgt.triple import Triple, entity_key
+from kgt.wording import is_question, is_unfinished, relation_in, sentence, stem
+
+MAX_SUBJECT_FACTS = 2000
+"""Most facts of one entity considered for one query."""
+ATTEMPTS = 5
+"""How often an edit is decided anew because another process changed the entity meanwhile."""
+HISTORY_TURNS = 6
+"""Messages of a conversation that the model sees again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the assistant said and why.
+
+    Attributes:
+        subject: the entity the query was taken to be about, "" if none was found.
+        retrieval: every candidate fact with its P(z|q), and P(none|q).
+    """
+
+    query: str
+    text: str
+    subject: str
+    retrieval: Retrieval
+
+    @property
+    def facts(self) -> tuple[Candidate, ...]:
+        """The facts that stood in the context."""
+        return self.retrieval.used
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One candidate fact of an answer: whether it was used, and the edits that made it."""
+
+    candidate: Candidate
+    used: bool
+    source: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a query is answered as it is."""
+
+    query: str
+    subject: str
+    linked_by: str
+    none: float
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One reply in a chat: an answer, or an edit where the message was a correction."""
+
+    text: str
+    answer: Answer | None = None
+    edit: Edit | None = None
+
+
+class Assistant:
+    """A personalised language model: what the user says edits their graph, the graph changes the answers.
+
+    Args:
+        user: whose graph; each user sees the shared base and their own edits only.
+        model, store: loaded or opened from the settings when first needed, if not given.
+        tuning: how Algorithm 1 is run.
+        scope: False switches off "none of these" (the paper's Eq. 5 as written).
+        said_by: recorded in the edits; the user by default.
+    """
+
+    def __init__(
+        self,
+        user: str | None = None,
+        *,
+        model: LanguageModel | None = None,
+        store: GraphStore | None = None,
+        encoder: SentenceEncoder | None = None,
+        settings: Settings | None = None,
+        tuning: TuneSettings | None = None,
+        templates: Templates | None = None,
+        scope: bool = True,
+        said_by: str = "",
+    ) -> None:
+        self.settings = settings or Settings.load(user=user)
+        self.user = user or self.settings.user
+        self.said_by = said_by or self.user
+        self.tuning = tuning or TuneSettings()
+        self.scope = scope
+        self._given_model, self._given_store, self._given_encoder = model, store, encoder
+        self._given_templates = templates
+        self._turns: list[Message] = []
+        self._last: Answer | None = None
+
+    # -- the parts, made when first needed -------------------------------------------------------
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        s = self.settings
+        return self._given_model or load_model(s.model, Path(s.cache), device=s.device, dtype=s.dtype)
+
+    @cached_property
+    def store(self) -> GraphStore:
+        return self._given_store or GraphStore.open(self.settings.db)
+
+    @cached_property
+    def encoder(self) -> SentenceEncoder | None:
+        return self._given_encoder or bundled_encoder()
+
+    @cached_property
+    def templates(self) -> Templates:
+        return self._given_templates or templates_for(self.model)
+
+    def as_user(self, user: str) -> Assistant:
+        """The same model and store, another user."""
+        return Assistant(
+            user,
+            model=self.model,
+            store=self.store,
+            encoder=self.encoder,
+            settings=replace(self.settings, user=user),
+            tuning=self.tuning,
+            templates=self._given_templates,
+            scope=self.scope,
+        )
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        query: str,
+        *,
+        subject: str | None = None,
+        turns: Sequence[Message] = (),
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """Answer a query with the user's facts that it asks for.
+
+        Args:
+            subject: e_q; found in the query if not given.
+            on_text: called with each piece of the answer as it comes.
+
+        Raises:
+            BadInput: the query is empty or too long.
+        """
+        query = checked_query(query)
+        about, found = self._retrieve(query, subject)
+        pieces = []
+        for piece in reasoning.generate_answer(
+            self.model,
+            self.templates,
+            query,
+            about,
+            [c.triple for c in found.used],
+            turns=turns,
+            max_tokens=max_tokens or self.settings.max_tokens,
+            temperature=temperature,
+            seed=seed,
+        ):
+            pieces.append(piece)
+            if on_text:
+                on_text(piece)
+        return Answer(query, "".join(pieces).strip(), about, found)
+
+    def answer_probabilities(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[float]:
+        """P(a|q) of each answer as the assistant would give it now, facts, scope and decoding included (Eq. 1).
+
+        The geometric mean over the answer's tokens. A question whose words show how its answer
+        begins ("Where does my sister live?": "My sister lives in") is scored after that beginning.
+        """
+        return [s.probability for s in self._score(checked_query(query), answers, subject)]
+
+    def would_say(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[bool]:
+        """Whether the assistant, generating greedily, would answer with exactly these words (exact match)."""
+        return [s.greedy for s in self._score(checked_query(query), answers, subject)]
+
+    def explain(self, query: str, *, subject: str | None = None) -> Explanation:
+        """Why a query is answered as it is: every candidate fact, its probability and its edits."""
+        query = checked_query(query)
+        linked = None if subject else link(self.store, self.user, query)
+        about, found = self._retrieve(query, subject)
+        sources = {f.triple: f for f in self._about(about)} if about else {}
+        reasons = tuple(
+            Reason(
+                c,
+                c in found.used,
+                sources[c.triple].source,
+                tuple(self.store.edits_for(self.user, c.triple)) if sources[c.triple].source == "user" else (),
+            )
+            for c in found.candidates
+        )
+        return Explanation(query, about, linked.why if linked else "given" if subject else "", found.none, reasons)
+
+    # -- teaching --------------------------------------------------------------------------------
+
+    def teach(
+        self,
+        query: str,
+        feedback: str,
+        relations: Sequence[str] | None = None,
+        *,
+        subject: str | None = None,
+        object: str | None = None,
+        dry_run: bool = False,
+    ) -> Edit:
+        """Edit the graph so that the query, however it is worded, gets the answer in the feedback.
+
+        Args:
+            relations: the user's own names for how subject and object are related.
+            subject, object: e_q and e_a; read out of the texts if not given.
+            dry_run: decide, but store nothing.
+
+        Returns:
+            The edit. Its `id` is None where nothing changed because the fact was known, or on a dry run.
+
+        Raises:
+            BadInput: a text is empty, too long or no statement, or no entity is found.
+        """
+        checked_query(query)
+        pair = read_pair(query, feedback, subject or self._subject_of(query, feedback), object)
+        started = time.perf_counter()
+        h = personalised_triples(
+            pair, self.tuning.k, self.model, self.encoder, self.templates, given=tuple(relations or ())
+        )
+        for attempt in range(ATTEMPTS):
+            facts = self._about(pair.subject)
+            edit = self._plan(pair, h, facts)
+            edit = replace(edit, milliseconds=(time.perf_counter() - started) * 1000)
+            if dry_run or not (edit.added or edit.removed):
+                return edit
+            with self.store.transaction(self.user) as graph:
+                if attempt == ATTEMPTS - 1 or graph.about(pair.subject)[:MAX_SUBJECT_FACTS] == facts:
+                    return graph.commit(edit)
+        raise AssertionError("unreachable: the last attempt commits")
+
+    def add_triples(self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False) -> Edit:
+        """Add facts exactly as given, without a model, in one transaction; contradicted facts go."""
+        new = list(dict.fromkeys(triples))
+        stale = [f.triple for s in {z.subject for z in new} for f in self._about(s) if self._is_stale(f.triple, new)]
+        edit = Edit(
+            user=self.user,
+            kind="import" if kind == "import" else "add",
+            added=tuple(ScoredTriple(z) for z in new),
+            removed=tuple(ScoredTriple(z) for z in dict.fromkeys(stale)),
+            said_by=self.said_by,
+        )
+        return edit if dry_run else self.store.commit(edit)
+
+    def forget(self, subject: str, relation: str | None = None, object: str | None = None) -> Edit:
+        """Remove what is known about an entity, or only one relation or one fact of it.
+
+        Without a relation only the user's own facts go; a relation also hides matching facts of the base.
+
+        Raises:
+            NotFound: there is nothing to forget.
+        """
+        key = Triple(subject, relation or "any", object or "any").key
+        facts = [
+            f.triple
+            for f in self.store.about(self.user, subject)
+            if (relation is None or f.triple.key[1] == key[1])
+            and (object is None or f.triple.key[2] == key[2])
+            and (f.source == "user" or relation is not None)
+        ]
+        if not facts:
+            wanted = " ".join(x for x in (subject, relation, object) if x)
+            raise NotFound(f"Nothing of yours is stored about {wanted!r}.", "See `kgt facts` for what is.")
+        return self.store.commit(
+            Edit(self.user, "forget", removed=tuple(ScoredTriple(z) for z in facts), said_by=self.said_by)
+        )
+
+    def undo(self, edit_id: int | None = None) -> Edit:
+        """Reverse an edit, by default the latest; an edit too, so it can be undone."""
+        return self.store.undo(self.user, edit_id, said_by=self.said_by)
+
+    def facts(self, entity: str | None = None, *, as_of: AsOf = None, include_base: bool = False) -> list[Fact]:
+        """The user's facts, of one entity if named, and as they were at a time or after an edit."""
+        return self.store.facts(self.user, entity, as_of=as_of, include_base=include_base)
+
+    def history(self, limit: int | None = None) -> list[Edit]:
+        """The user's edits, latest first."""
+        return self.store.history(self.user, limit)
+
+    # -- chatting --------------------------------------------------------------------------------
+
+    def chat(self, message: str, *, on_text: Callable[[str], None] | None = None) -> Turn:
+        """One turn: a correction of the last answer is learnt, anything else is answered.
+
+        Raises:
+            BadInput: the message is empty, too long, or corrects without saying what is right.
+        """
+        message = checked_query(message)
+        if self._last and is_correction(message):
+            edit = self.teach(self._last.query, message)
+            text = describe(edit)
+            if on_text:
+                on_text(text)
+            self._remember(message, text)
+            return Turn(text, edit=edit)
+        answer = self.ask(message, turns=self._turns[-HISTORY_TURNS:], on_text=on_text)
+        self._last = answer
+        self._remember(message, answer.text)
+        return Turn(answer.text, answer=answer)
+
+    def new_chat(self) -> None:
+        """Forget the conversation; the graph stays."""
+        self._turns.clear()
+        self._last = None
+
+    # -- within ----------------------------------------------------------------------------------
+
+    def _remember(self, message: str, reply: str) -> None:
+        self._turns += [{"role": "user", "content": message}, {"role": "assistant", "content": reply}]
+
+    def _about(self, subject: str) -> list[Fact]:
+        return self.store.about(self.user, subject)[:MAX_SUBJECT_FACTS]
+
+    def _subject_of(self, query: str, feedback: str) -> str:
+        for text in (query, strip_marker(feedback)):
+            found = link(self.store, self.user, text)
+            if found:
+                return found.entity
+        raise BadInput(
+            "No entity was found in the query or the feedback.", "Name the one it is about: subject=… (`--subject`)."
+        )
+
+    def _retrieve(self, query: str, subject: str | None) -> tuple[str, Retrieval]:
+        found = link(self.store, self.user, query) if subject is None else None
+        subject = subject or (found.entity if found else "")
+        facts = self._about(subject) if subject else []
+        if not facts and found and found.owner:
+            subject, facts = found.owner, self._about(found.owner)
+        return subject, self._retrieval(query, subject, facts, [f.triple for f in facts])
+
+    def _retrieval(self, query: str, subject: str, facts: Sequence[Fact], triples: Sequence[Triple]) -> Retrieval:
+        """P(z|q) of triples at the subject, of which `facts` are stored."""
+        return retrieve(
+            query,
+            subject,
+            triples,
+            self.model,
+            self.encoder,
+            self.templates,
+            taught_by={f.triple: f.query for f in facts if f.query},
+            scope=self.scope,
+        )
+
+    def _score(self, query: str, answers: Sequence[str], subject: str | None) -> list[Scored]:
+        about, found = self._retrieve(query, subject)
+        own = relation_in(query, about) if about and is_question(query) else ""
+        beginning = stem(about, own) if own else ""
+        facts = [c.triple for c in found.used]
+        return reasoning.answer_scores(self.model, self.templates, query, about, facts, answers, stem=beginning)
+
+    def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
+        return any(contradicts(z, old) for z in new)
+
+    def _plan(self, pair: Pair, h: Sequence[Triple], facts: Sequence[Fact]) -> Edit:
+        """Score H and G_q, run Algorithm 1, and put the result into an edit."""
+        known = [f.triple for f in facts]
+        replaced = self._answers_replaced(pair, facts)
+        stated = [z for z in h if z in known]
+        if stated and not replaced and not any(contradicts(stated[0], old) for old in known):
+            return Edit(
+                self.user, "teach", query=pair.query, answer=pair.answer, stop_reason="known", said_by=self.said_by
+            )
+        graph = list(dict.fromkeys([*known, *h]))
+        seen = self._retrieval(pair.query, pair.subject, facts, graph)
+        relevance = {c.triple: c.relevance for c in seen.candidates}
+        asked_for = [c.triple for c in seen.candidates if c.relevance > 1 or self.tuning.literal]
+        judged = list(dict.fromkeys([*h, *replaced, *asked_for[:MAX_SCORED]]))
+        given = reasoning.reasoning_probabilities(
+            self.model, self.templates, pair.query, pair.subject, pair.object, judged, stem=_question_stem(pair)
+        )
+        p_answer = dict(zip(judged, given, strict=True))
+        evidence = {z: Evidence(p_answer.get(z, 1.0), relevance[z]) for z in graph}
+
+        def replaces(new: Triple, old: Triple) -> bool:
+            return old in replaced or (not pair.adds and contradicts(new, old))
+
+        plan = tune(
+            h,
+            known,
+            evidence,
+            none=1.0 if self.scope else 0.0,
+            settings=self.tuning,
+            stated=h[: len(pair.relations)],
+            contradicts=replaces,
+            generates=lambda now: self._generates(pair, now, seen),
+        )
+        return self._edit(pair, plan, known, evidence)
+
+    def _answers_replaced(self, pair: Pair, facts: Sequence[Fact]) -> list[Triple]:
+        """Facts from an earlier answer to this very query: a new answer replaces them, unless it only adds."""
+        if pair.adds:
+            return []
+        asked = pair.query.casefold()
+        return [f.triple for f in facts if f.query.casefold() == asked and f.triple.key[2] != entity_key(pair.object)]
+
+    def _generates(self, pair: Pair, now: Sequence[Triple], seen: Retrieval) -> bool:
+        """Whether the model with this graph at e_q generates the answer to the query (the prose's stop rule)."""
+        kept = [c for c in seen.candidates if c.triple in now and c.relevance > 1]
+        facts = [c.triple for c in kept[:MAX_USED]]
+        (score,) = reasoning.answer_scores(
+            self.model, self.templates, pair.query, pair.subject, facts, [pair.object], stem=_question_stem(pair)
+        )
+        return score.greedy
+
+    def _edit(self, pair: Pair, plan: Plan, known: Sequence[Triple], evidence: dict[Triple, Evidence]) -> Edit:
+        """The plan as an edit: added triples with their P(z|q) after it, removed ones with theirs before."""
+        after = [z for z in known if z not in plan.removed] + list(plan.added)
+
+        def scored(triples: Sequence[Triple], graph: Sequence[Triple]) -> tuple[ScoredTriple, ...]:
+            weights = {z: evidence[z].relevance for z in graph}
+            probability = retrieval_probabilities(weights, none=1.0 if self.scope else 0.0)
+            return tuple(ScoredTriple(z, evidence[z].reasoning, probability[z]) for z in triples)
+
+        return Edit(
+            user=self.user,
+            kind="teach",
+            added=scored(plan.added, after),
+            removed=scored(plan.removed, known),
+            query=pair.query,
+            answer=pair.answer,
+            loss_before=plan.loss_before,
+            loss_after=plan.loss_after,
+            stop_reason=plan.stop_reason,
+            model=self.model.name,
+            said_by=self.said_by,
+        )
+
+
+def describe(edit: Edit) -> str:
+    """What an edit did, in a line for the person who caused it."""
+    if edit.added:
+        return "Noted: " + " ".join(sentence(z.triple) for z in edit.added)
+    if edit.removed:
+        return "Forgotten: " + " ".join(sentence(z.triple) for z in edit.removed)
+    return "I knew that already; nothing changed."
+
+
+def _question_stem(pair: Pair) -> str:
+    """How the answer begins, for a question; an unfinished query is its own beginning."""
+    return "" if is_unfinished(pair.query) else pair.stem

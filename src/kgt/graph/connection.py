@@ -1,0 +1,220 @@
+"""Connections to the graph's database, and all the SQL that only one kind of database understands.
+
+Reads run in one transaction, so that base and overlay are seen at the same moment; writes take
+the write lock before they read, so that nothing they decided on can change under them.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
+
+from kgt.errors import GraphError
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another one to finish."""
+
+
+def connect(where: str | Path) -> Engine:
+    """An engine on a file, ":memory:" or an SQLAlchemy URL, proven to answer.
+
+    Raises:
+        GraphError: it cannot be opened, or is not a database. The file is left as it was.
+    """
+    url = _url(where)
+    with graph_errors(url):
+        if url.get_backend_name() != "sqlite":
+            return create_engine(url)
+        engine = _sqlite_engine(url)
+        try:
+            _probe(engine)
+        except DBAPIError as error:
+            engine.dispose()
+            cannot_share = any(sign in str(error.orig) for sign in ("unable to open", "readonly"))
+            if not cannot_share or not _settled(url):
+                raise
+            # In a read-only folder SQLite cannot make the shared-memory file that WAL needs. With no
+            # log beside it the file is complete, and may be read as it lies: nobody is writing to it.
+            uri = Path(url.database or "").absolute().as_uri()
+            engine = _sqlite_engine(
+                URL.create("sqlite", database=uri, query={"mode": "ro", "immutable": "1", "uri": "true"})
+            )
+            _probe(engine)
+        return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection in a read transaction."""
+    with graph_errors(engine.url), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine, lock: str) -> Iterator[Connection]:
+    """A connection in a write transaction, holding off other writers of what `lock` names.
+
+    SQLite has one lock for the whole database.
+    """
+    with graph_errors(engine.url), engine.connect() as connection:
+        connection = connection.execution_options(kgt_writes=True)
+        with connection.begin():
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(lock, 0))))
+            yield connection
+
+
+def insert(connection: Connection, table: Table, duplicates: Literal["keep", "replace"]) -> Any:
+    """INSERT where a row whose primary key is there already is kept, or replaced."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: Any = dialect.insert(table)
+    if duplicates == "keep":
+        return statement.on_conflict_do_nothing()
+    key = list(table.primary_key.columns)
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
+    return statement.on_conflict_do_update(index_elements=key, set_=rest)
+
+
+def use_write_ahead_log(engine: Engine) -> None:
+    """Let readers read while one writer writes; remembered in the file, so needed once."""
+    if engine.dialect.name != "sqlite":
+        return
+    deadline = time.monotonic() + BUSY_SECONDS
+    with graph_errors(engine.url):
+        while True:
+            try:
+                return _autocommit(engine, "PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:
+                # Unlike other statements, this one does not wait for a process doing the same.
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+
+def empty_write_ahead_log(engine: Engine) -> None:
+    """Move what the log holds into the file, and cut the log to nothing: erased text goes for good."""
+    if engine.dialect.name == "sqlite":
+        with graph_errors(engine.url):
+            _autocommit(engine, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def graph_errors(url: URL) -> Iterator[None]:
+    """Turn what a database driver raises into a GraphError that says what to do."""
+    where = url.database or "The database"
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error) as error:
+        reason = str(error.orig if isinstance(error, DBAPIError) else error)
+        for sign, hint in _HINTS.items():
+            if sign in reason:
+                raise GraphError(f"{where}: {reason}.", hint) from error
+        raise GraphError(f"{where}: {reason}.", "Check that the database is running and may be used.") from error
+    except PoolTimeout as error:
+        raise GraphError(
+            f"{where}: all its connections are in use.",
+            "Inside `transaction()` use the object it gives, not the store.",
+        ) from error
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise GraphError(
+            f"No driver for {url.drivername} databases: {error}.", "Install it, or use an SQLite file."
+        ) from error
+
+
+_UNTOUCHED = "Name another file, or restore this one from a copy; it was not changed."
+READ_ONLY = "It may be read but not written: allow writing to the file and its folder, or use a copy."
+_HINTS = {
+    "file is not a database": _UNTOUCHED,
+    "malformed": _UNTOUCHED,
+    "file is encrypted": _UNTOUCHED,
+    "unsupported file format": _UNTOUCHED,
+    "readonly": READ_ONLY,
+    "read-only": READ_ONLY,
+    "locked": "Another process is writing to it: try again when that is done.",
+    "disk is full": "Free some space on the disk; what was saved before is safe.",
+    "disk I/O": "Check the disk; what was saved before is safe.",
+    "unable to open": "Check that the path is right, a file and not a folder, and may be read.",
+}
+
+
+def _url(where: str | Path) -> URL:
+    if isinstance(where, str) and "://" in where:
+        try:
+            return make_url(where)
+        except (ArgumentError, ValueError) as error:
+            raise GraphError(f"Not a database URL: {error}", "Give a file, or e.g. sqlite:///graph.db.") from error
+    if str(where) == ":memory:":
+        return URL.create("sqlite", database=":memory:")
+    path = Path(where)
+    try:
+        os.fsencode(path)
+        if "\0" in str(path):
+            raise ValueError("a file name cannot hold NUL")
+        path = path.expanduser()
+        if path.is_dir():
+            raise GraphError(f"{path} is a folder.", "Name a file in it, such as graph.db.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise GraphError(f"{path} cannot be opened: {error}.", "Check the path and who may write there.") from error
+    return URL.create("sqlite", database=str(path))
+
+
+def _in_memory(url: URL) -> bool:
+    return url.database in (None, "") or ":memory:" in str(url.database) or url.query.get("mode") == "memory"
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS, "check_same_thread": False}}
+    if _in_memory(url):
+        # One connection that threads hand to one another: a second would be another, empty database.
+        options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+    engine = create_engine(url, pool_timeout=BUSY_SECONDS, **options)
+
+    @event.listens_for(engine, "connect")
+    def prepare(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None  # left to itself, sqlite3 begins only at the first write
+        dbapi_connection.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+        dbapi_connection.execute("PRAGMA foreign_keys = ON")
+        dbapi_connection.execute("PRAGMA synchronous = FULL")  # an acknowledged edit survives a power cut
+        dbapi_connection.execute("PRAGMA secure_delete = ON")  # what a user erases is overwritten
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("kgt_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _probe(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master")
+
+
+def _settled(url: URL) -> bool:
+    """Whether the file is there with nothing waiting in its log, so that it is complete by itself."""
+    try:
+        return Path(url.database or "").is_file() and not Path(f"{url.database}-wal").exists()
+    except OSError:
+        return False
+
+
+def _autocommit(engine: Engine, pragma: str) -> None:
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(pragma)
+        cursor.fetchall()
+    finally:
+        connection.close()

@@ -1,0 +1,270 @@
+"""Triples and edits as rows: the reading and writing that the store is made of.
+
+Everything here works on a connection inside the caller's transaction, for a user name that has
+been checked.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy import CTE, Column, ColumnElement, Connection, Row, Select, Table, and_, func, select, values
+from sqlalchemy import column as column_
+
+from kgt.errors import BadInput
+from kgt.graph.connection import insert
+from kgt.graph.edit import Edit, ScoredTriple
+from kgt.graph.overlay import Change, Fact, visible
+from kgt.graph.tables import base, changes, edits, overlay
+from kgt.triple import Triple, clean
+
+Key = tuple[str, str, str]
+AsOf = datetime | int | None
+AnyRow = Row[*tuple[Any, ...]]
+
+BATCH = 500
+"""Keys per look-up; SQLite takes at most 32,766 parameters in one statement."""
+
+MAX_USER = 200
+MAX_ID = 2**63 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_T = TypeVar("_T")
+
+
+def checked_user(user: str) -> str:
+    """The user's name, cleaned.
+
+    Raises:
+        BadInput: it is empty, too long, or holds control characters.
+    """
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in user):
+        raise BadInput(f"The user name {user!r} holds control characters.", "Use letters, digits and spaces.")
+    name = clean(user)
+    if not name or len(name) > MAX_USER:
+        raise BadInput(f"The user name has {len(name):,} characters.", f"Use 1 to {MAX_USER}.")
+    return name
+
+
+def facts(
+    connection: Connection,
+    user: str,
+    subject_key: str | None = None,
+    as_of: AsOf = None,
+    with_base: bool = True,
+) -> list[Fact]:
+    """What the user sees, or saw `as_of` then: about one subject, or everything."""
+    upto = edit_id_at(connection, user, as_of)
+    table = overlay if upto is None else changes
+    edited = and_(edits.c.user == table.c.user, edits.c.id == table.c.edit_id)
+    own = select(*_triple(table), table.c.sign, table.c.edit_id, edits.c.query).join(edits, edited)
+    own = own.where(table.c.user == user)
+    shared = select(*_triple(base))
+    if upto is not None:
+        # `+ 0` keeps the planner to the index by subject: along the edits it would read them all.
+        own = own.where(changes.c.edit_id + 0 <= upto)
+    if subject_key is not None:
+        own = own.where(table.c.subject_key == subject_key)
+        shared = shared.where(base.c.subject_key == subject_key)
+    return visible(
+        [restored(row) for row in connection.execute(shared)] if with_base else [],
+        _changes(connection.execute(own)),
+    )
+
+
+def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:
+    """Those of the keys that are the subject of a fact the user sees; a hub costs no more than others."""
+    found: set[str] = set()
+    for batch in _batches(sorted(set(keys))):
+        wanted = _wanted([base.c.subject_key], [(key,) for key in batch])
+        own = overlay.alias("own")
+        added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
+        removed = select(overlay.c.user).where(
+            overlay.c.user == user, overlay.c.sign < 0, *(overlay.c[c.name] == c for c in _key(base))
+        )
+        shared = select(base.c.subject_key).where(base.c.subject_key == wanted.c.subject_key, ~removed.exists())
+        query = select(wanted.c.subject_key).where(added.exists() | shared.exists())
+        found.update(connection.scalars(query))
+    return found
+
+
+def seen(connection: Connection, user: str, triples: Iterable[Triple]) -> set[Key]:
+    """The keys of those triples that the user sees now."""
+    keys = {triple.key for triple in triples}
+    found = in_base(connection, keys)
+    for row in _rows_of(connection, keys, overlay, overlay.c.sign, where=overlay.c.user == user):
+        (found.add if row.sign > 0 else found.discard)(_row_key(row))
+    return found
+
+
+def in_base(connection: Connection, keys: Collection[Key]) -> set[Key]:
+    """Those of the keys that the shared base holds."""
+    return {_row_key(row) for row in _rows_of(connection, keys, base)}
+
+
+def changes_of(connection: Connection, user: str, keys: Collection[Key]) -> list[Change]:
+    """Every change the user's edits ever made to these triples, oldest first."""
+    columns = (changes.c.subject, changes.c.relation, changes.c.object, changes.c.sign, changes.c.edit_id)
+    return _changes(_rows_of(connection, keys, changes, *columns, where=changes.c.user == user))
+
+
+def edit_ids(connection: Connection, user: str) -> list[int]:
+    """The ids of the user's edits, newest first."""
+    return list(connection.scalars(select(edits.c.id).where(edits.c.user == user).order_by(edits.c.id.desc())))
+
+
+def undos(connection: Connection, user: str) -> dict[int, int]:
+    """Every undo of the user: its id, and the id that it undoes."""
+    query = select(edits.c.id, edits.c.undoes).where(edits.c.user == user, edits.c.undoes.is_not(None))
+    return {row.id: row.undoes for row in connection.execute(query)}
+
+
+def read_edits(
+    connection: Connection, user: str, *conditions: ColumnElement[bool], limit: int | None = None
+) -> list[Edit]:
+    """The user's edits that meet the conditions, newest first."""
+    query: Select[Any] = select(edits).where(edits.c.user == user, *conditions)
+    rows = connection.execute(query.order_by(edits.c.id.desc()).limit(limit)).all()
+    parts: dict[tuple[int, int], list[ScoredTriple]] = defaultdict(list)
+    for batch in _batches([row.id for row in rows]):
+        touched = select(changes).where(changes.c.user == user, changes.c.edit_id.in_(batch))
+        for row in connection.execute(touched.order_by(changes.c.edit_id, changes.c.position)):
+            parts[row.edit_id, row.sign].append(ScoredTriple(restored(row), row.reasoning, row.retrieval))
+    return [
+        Edit(
+            **{
+                **row._mapping,
+                "time": _EPOCH + row.time * _MICROSECOND,
+                "added": tuple(parts[row.id, +1]),
+                "removed": tuple(parts[row.id, -1]),
+            }
+        )
+        for row in rows
+    ]
+
+
+def write_edit(connection: Connection, edit: Edit) -> None:
+    """Append an edit that has its id and time, and bring the overlay up to date with it."""
+    assert edit.id is not None and edit.time is not None
+    columns = {name: getattr(edit, name) for name in edits.columns.keys()}  # noqa: SIM118 - not a dict
+    connection.execute(edits.insert().values({**columns, "time": (edit.time - _EPOCH) // _MICROSECOND}))
+    signed = [(part, +1) for part in edit.added] + [(part, -1) for part in edit.removed]
+    rows = [{**triple_row(part.triple), "user": edit.user, "edit_id": edit.id, "sign": sign} for part, sign in signed]
+    scores = [
+        {"position": position, "reasoning": part.reasoning, "retrieval": part.retrieval}
+        for position, (part, _) in enumerate(signed)
+    ]
+    connection.execute(changes.insert(), [row | score for row, score in zip(rows, scores, strict=True)])
+    connection.execute(insert(connection, overlay, duplicates="replace"), rows)
+
+
+def next_id_and_time(connection: Connection, user: str) -> tuple[int, datetime]:
+    """The id and time of the user's next edit; time never runs back, even when the clock does."""
+    query = select(edits.c.id, edits.c.time).where(edits.c.user == user).order_by(edits.c.id.desc()).limit(1)
+    last = connection.execute(query).one_or_none()
+    now = datetime.now(UTC)
+    return (1, now) if last is None else (last.id + 1, max(now, _EPOCH + last.time * _MICROSECOND))
+
+
+def edit_id_at(connection: Connection, user: str, as_of: AsOf) -> int | None:
+    """The id of the last edit that counts at a moment, which may be given as an id; None for now."""
+    if as_of is None:
+        return None
+    if isinstance(as_of, int):
+        if as_of < 0:
+            raise BadInput(f"as_of is {as_of}; edit ids start at 1.", "Give an edit id (0 is before any), or a time.")
+        return min(as_of, MAX_ID)
+    if as_of.utcoffset() is None:
+        raise BadInput(f"The time {as_of} has no time zone.", "Add one, such as 2025-01-31T12:00+00:00.")
+    query = select(func.max(edits.c.id)).where(edits.c.user == user, edits.c.time <= (as_of - _EPOCH) // _MICROSECOND)
+    return connection.scalar(query) or 0
+
+
+def storable(edit: Edit) -> Edit:
+    """The edit as a database can keep it: plain floats for numbers, no NaN, NUL or lone surrogates."""
+    fields: dict[str, Any] = {"user": checked_user(edit.user)}
+    for name in ("query", "answer", "stop_reason", "model", "said_by"):
+        fields[name] = getattr(edit, name).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    for name in ("loss_before", "loss_after", "milliseconds"):
+        fields[name] = _number(getattr(edit, name))
+    for name in ("added", "removed"):
+        fields[name] = tuple(
+            ScoredTriple(part.triple, _number(part.reasoning), _number(part.retrieval)) for part in getattr(edit, name)
+        )
+    return replace(edit, **fields)
+
+
+def triple_row(triple: Triple) -> dict[str, str]:
+    """A triple's six columns."""
+    subject_key, relation_key, object_key = triple.key
+    return {
+        "subject": triple.subject,
+        "relation": triple.relation,
+        "object": triple.object,
+        "subject_key": subject_key,
+        "relation_key": relation_key,
+        "object_key": object_key,
+    }
+
+
+def restored(row: AnyRow) -> Triple:
+    """A triple as it was stored, keys included: normalising again costs as much as all the rest of a read."""
+    triple = object.__new__(Triple)
+    for part in ("subject", "relation", "object"):
+        object.__setattr__(triple, part, getattr(row, part))
+    object.__setattr__(triple, "key", _row_key(row))
+    return triple
+
+
+def _key(table: Table) -> list[Column[str]]:
+    return [table.c.subject_key, table.c.relation_key, table.c.object_key]
+
+
+def _triple(table: Table) -> list[Column[str]]:
+    return [table.c.subject, table.c.relation, table.c.object, *_key(table)]
+
+
+def _row_key(row: AnyRow) -> Key:
+    return (row.subject_key, row.relation_key, row.object_key)
+
+
+def _rows_of(
+    connection: Connection,
+    keys: Collection[Key],
+    table: Table,
+    *columns: Column[Any],
+    where: ColumnElement[bool] | None = None,
+) -> Iterator[AnyRow]:
+    """The rows of these triples, each found along an index: SQLite scans for a `(a, b, c) IN (…)`."""
+    for batch in _batches(sorted(keys)):
+        wanted = _wanted(_key(table), batch)
+        query = select(*_key(table), *columns).join_from(
+            wanted, table, and_(*(column == wanted.c[column.name] for column in _key(table)))
+        )
+        yield from connection.execute(query if where is None else query.where(where))
+
+
+def _wanted(columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> CTE:
+    """Rows of values, to be joined like a table."""
+    return values(*(column_(c.name, c.type) for c in columns), name="wanted").data(list(rows)).cte("wanted")
+
+
+def _changes(rows: Iterable[AnyRow]) -> list[Change]:
+    found = [Change(restored(row), row.sign, row.edit_id, getattr(row, "query", "")) for row in rows]
+    return sorted(found, key=lambda change: change.edit_id)
+
+
+def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)

@@ -1,0 +1,19 @@
+"""The seed graph: everyday common sense that KGT knows before anybody has taught it anything.
+
+`seed.tsv` was written for KGT, with ConceptNet's relation names: relation, subject, object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+from kgt.triple import Triple
+
+
+def seed_triples() -> Iterator[Triple]:
+    """The triples of the seed graph."""
+    with files("kgt.graph").joinpath("seed.tsv").open(encoding="utf-8") as lines:
+        for line in lines:
+            relation, subject, object_ = line.rstrip("\n").split("\t")
+            yield Triple(subject, relation, object_)

@@ -1,0 +1,203 @@
+"""GraphStore: the knowledge graphs of all users in one database, with their whole history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from sqlalchemy import Engine, select
+
+from kgt.errors import GraphError
+from kgt.graph import records, tables
+from kgt.graph.connection import (
+    READ_ONLY,
+    connect,
+    empty_write_ahead_log,
+    insert,
+    reading,
+    use_write_ahead_log,
+    writing,
+)
+from kgt.graph.edit import Edit
+from kgt.graph.overlay import Fact
+from kgt.graph.records import AsOf, checked_user
+from kgt.graph.seed import seed_triples
+from kgt.graph.transaction import Transaction
+from kgt.triple import Triple, entity_key
+
+BASE_BATCH = 20_000
+"""Base triples per transaction, so that users can write while a large base is loaded."""
+
+
+class GraphStore:
+    """A database of users' graphs over a shared base; safe to use from several threads and processes.
+
+    Each method is one transaction. Database trouble is raised as GraphError, a bad user name as BadInput.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path_or_url: str | Path, seed: bool = True) -> GraphStore:
+        """Open a database, made if it is not there: a file, ":memory:" or an SQLAlchemy URL.
+
+        Args:
+            path_or_url: where the database is. A file's folder is made if missing.
+            seed: load the seed graph that comes with KGT into the base, once.
+
+        Raises:
+            GraphError: it cannot be opened, is not a KGT graph, or is from a newer version. The
+                file is then left as it was.
+        """
+        engine = connect(path_or_url)
+        try:
+            _prepare(engine, seed)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def __enter__(self) -> GraphStore:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def about(self, user: str, entity: str, as_of: AsOf = None) -> list[Fact]:
+        """The facts whose subject is the entity, the user's own first.
+
+        Args:
+            as_of: see the graph as it was after this edit id, or at this time (with a time zone).
+        """
+        return self.facts(user, entity, as_of, include_base=True)
+
+    def facts(self, user: str, entity: str | None = None, as_of: AsOf = None, include_base: bool = False) -> list[Fact]:
+        """The user's own facts, and the base's on request; about one entity, or all."""
+        user = checked_user(user)
+        subject_key = None if entity is None else entity_key(entity)
+        with reading(self._engine) as connection:
+            return records.facts(connection, user, subject_key, as_of, include_base)
+
+    def mentions(self, user: str, keys: Collection[str]) -> set[str]:
+        """Those of the entity keys that are the subject of a fact the user sees."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return records.known_subjects(connection, user, keys)
+
+    def commit(self, edit: Edit) -> Edit:
+        """Store an edit, giving it the user's next id and the time (UTC).
+
+        Adding what the user sees already, or removing what the user does not see, is left out of
+        the stored edit. If nothing is left, nothing is stored and the returned edit has no id.
+
+        Raises:
+            BadInput: the edit both adds and removes a triple.
+        """
+        with self.transaction(edit.user) as graph:
+            return graph.commit(edit)
+
+    @contextmanager
+    def transaction(self, user: str) -> Iterator[Transaction]:
+        """Read a user's graph and change it with no other writer between; everything is stored or nothing.
+
+        On SQLite other users' writers wait too (30 s at most), so do slow work, such as asking a
+        model, before: read without it, decide, then check in here that what was read still holds.
+        """
+        user = checked_user(user)
+        with writing(self._engine, lock=f"user {user}") as connection:
+            yield Transaction(connection, user)
+
+    def undo(self, user: str, edit_id: int | None = None, said_by: str = "") -> Edit:
+        """Make the graph as if an edit had not been made, by an edit that says so.
+
+        Args:
+            edit_id: the edit to undo; by default the latest that is neither undone nor an undo. An
+                undo given by its id is undone too: a redo.
+
+        Raises:
+            BadInput: it is undone already, or later edits changed all that it did.
+            NotFound: there is no such edit, or none to undo.
+        """
+        with self.transaction(user) as graph:
+            return graph.undo(edit_id, said_by)
+
+    def history(self, user: str, limit: int | None = None) -> list[Edit]:
+        """The user's edits, newest first."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return records.read_edits(connection, user, limit=limit)
+
+    def edit(self, user: str, edit_id: int) -> Edit:
+        """One edit.
+
+        Raises:
+            NotFound: the user has no such edit.
+        """
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return Transaction(connection, user).edit(edit_id)
+
+    def edits_for(self, user: str, triple: Triple) -> list[Edit]:
+        """The user's edits that added or removed a triple, newest first."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            ids = {change.edit_id for change in records.changes_of(connection, user, [triple.key])}
+            return records.read_edits(connection, user, tables.edits.c.id.in_(ids))
+
+    def users(self) -> list[str]:
+        """Everyone with at least one edit, in order of name."""
+        with reading(self._engine) as connection:
+            return sorted(connection.scalars(select(tables.edits.c.user).distinct()))
+
+    def add_base(self, triples: Iterable[Triple], source: str) -> int:
+        """Add triples to the base that all users share; how many of them were new.
+
+        Done in steps: broken off, the triples so far are there, and running it again adds the rest.
+        """
+        added, left = 0, iter(triples)
+        while batch := list(islice(left, BASE_BATCH)):
+            with writing(self._engine, lock="base") as connection:
+                rows = [{**records.triple_row(triple), "source": source} for triple in batch]
+                added += connection.execute(insert(connection, tables.base, duplicates="keep"), rows).rowcount
+        return added
+
+    def erase(self, user: str) -> None:
+        """Remove everything of a user, history included, and overwrite where it stood. There is no undo."""
+        user = checked_user(user)
+        with writing(self._engine, lock=f"user {user}") as connection:
+            for table in (tables.overlay, tables.changes, tables.edits):
+                connection.execute(table.delete().where(table.c.user == user))
+        empty_write_ahead_log(self._engine)
+
+
+def _prepare(engine: Engine, seed: bool) -> None:
+    """Make or migrate the tables and load the seed, if that is still to be done."""
+    with reading(engine) as connection:
+        version = tables.version(connection)
+        current = version == tables.newest_version()
+        if current and (not seed or tables.get_meta(connection, "seed") is not None):
+            return
+    if version == 0:
+        use_write_ahead_log(engine)
+    try:
+        with writing(engine, lock="schema") as connection:
+            tables.migrate(connection)
+            # Asked again under the lock: another process may have opened the file at the same moment.
+            if seed and tables.get_meta(connection, "seed") is None:
+                rows = [{**records.triple_row(triple), "source": "seed"} for triple in seed_triples()]
+                connection.execute(insert(connection, tables.base, duplicates="keep"), rows)
+                tables.set_meta(connection, "seed", "loaded")
+    except GraphError as error:
+        # A graph that lacks only the seed can still be read where it cannot be written.
+        if not current or error.hint != READ_ONLY:
+            raise

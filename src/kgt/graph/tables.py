@@ -1,0 +1,166 @@
+"""The SQL schema of the graph, and how an older database becomes a newer one.
+
+Every per-user table's key starts with the user, so that the graph can be spread by user. The
+primary keys begin with (user, subject key) and (subject key), so one-depth retrieval is two
+look-ups along them; a second index on the same columns would only cost space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    inspect,
+    select,
+)
+
+from kgt.errors import GraphError
+
+metadata = MetaData()
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _triple_key(**options: Any) -> list[Column[str]]:
+    return [_text(name, **options) for name in ("subject_key", "relation_key", "object_key")]
+
+
+def _triple_text() -> list[Column[str]]:
+    return [_text(name) for name in ("subject", "relation", "object")]
+
+
+meta = Table("meta", metadata, _text("name", primary_key=True), _text("value"), sqlite_with_rowid=False)
+"""Facts about the database itself: `schema_version`, and whether the `seed` has been loaded."""
+
+base = Table(
+    "base",
+    metadata,
+    *_triple_key(primary_key=True),
+    *_triple_text(),
+    _text("source"),
+    sqlite_with_rowid=False,
+)
+"""The graph that all users share."""
+
+edits = Table(
+    "edits",
+    metadata,
+    _text("user", primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    _text("kind"),
+    _text("query"),
+    _text("answer"),
+    Column("loss_before", Double),
+    Column("loss_after", Double),
+    _text("stop_reason"),
+    _text("model"),
+    Column("milliseconds", Double),
+    _text("said_by"),
+    Column("undoes", BigInteger),
+    sqlite_with_rowid=False,
+)
+"""What each feedback did; append-only, ids 1, 2, 3… within each user."""
+
+changes = Table(
+    "changes",
+    metadata,
+    _text("user", primary_key=True),
+    *_triple_key(primary_key=True),
+    Column("edit_id", BigInteger, primary_key=True, autoincrement=False),
+    *_triple_text(),
+    Column("position", Integer, nullable=False),
+    Column("sign", SmallInteger, nullable=False, comment="+1 added, -1 removed"),
+    Column("reasoning", Double),
+    Column("retrieval", Double),
+    ForeignKeyConstraint(["user", "edit_id"], ["edits.user", "edits.id"], ondelete="CASCADE"),
+    Index("changes_by_edit", "user", "edit_id", "position"),
+    sqlite_with_rowid=False,
+)
+"""The triples that each edit added and removed."""
+
+overlay = Table(
+    "overlay",
+    metadata,
+    _text("user", primary_key=True),
+    *_triple_key(primary_key=True),
+    *_triple_text(),
+    Column("sign", SmallInteger, nullable=False, comment="+1 added, -1 removed"),
+    Column("edit_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The last change of each triple that a user's edits touched: the fold of `changes`, kept ready."""
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = []
+"""Step n takes a database from version n + 1 to n + 2. Append-only: never edit a released step.
+
+`metadata` above always describes the newest version; a new database is made from it directly.
+"""
+
+
+def newest_version() -> int:
+    """The schema version that this code writes."""
+    return 1 + len(MIGRATIONS)
+
+
+def version(connection: Connection) -> int:
+    """The schema version of a database; 0 for an empty one. Changes nothing.
+
+    Raises:
+        GraphError: it is another program's database, or from a newer version of KGT.
+    """
+    names = sorted(inspect(connection).get_table_names())
+    if not names:
+        return 0
+    found = get_meta(connection, "schema_version") if {"meta", "overlay"} <= set(names) else None
+    if found is None or not found.isdecimal():
+        raise GraphError(
+            f"{_where(connection)} is a database, but not a KGT graph: its tables are {', '.join(names)}.",
+            "Name another file; this one was not changed.",
+        )
+    if int(found) > newest_version():
+        raise GraphError(
+            f"{_where(connection)} has schema version {found}; this KGT knows up to {newest_version()}.",
+            "A newer KGT wrote it: update KGT, or name another file. This one was not changed.",
+        )
+    return int(found)
+
+
+def migrate(connection: Connection) -> None:
+    """Bring an empty or older database to the newest version, inside the caller's transaction."""
+    found = version(connection)
+    if found == 0:
+        metadata.create_all(connection)
+    for step in MIGRATIONS[found - 1 :] if found else []:
+        step(connection)
+    set_meta(connection, "schema_version", str(newest_version()))
+
+
+def get_meta(connection: Connection, name: str) -> str | None:
+    """One fact about the database, or None."""
+    return connection.scalar(select(meta.c.value).where(meta.c.name == name))
+
+
+def set_meta(connection: Connection, name: str, value: str) -> None:
+    """Write one fact about the database."""
+    connection.execute(meta.delete().where(meta.c.name == name))
+    connection.execute(meta.insert().values(name=name, value=value))
+
+
+def _where(connection: Connection) -> str:
+    return connection.engine.url.database or "The database"

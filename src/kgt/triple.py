@@ -1,0 +1,92 @@
+"""A fact: subject, relation, object.
+
+Text is kept as people wrote it; matching uses normalised keys, so "My dog", "the dog" and
+"dog" are one entity, and "MotherTongue", "mother_tongue" and "mother tongue" one relation.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from kgt.errors import BadInput
+
+MAX_LENGTH = 1000
+"""Longest subject, relation or object, in characters."""
+
+_LEADING = re.compile(r"^(?:(?:the|a|an|my|our|your)\s+)+(?=\S)")
+_POSSESSIVE = re.compile(r"['’]s?$")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_EDGE_PUNCTUATION = ' \t\n.,;:!?"“”«»()[]'
+
+
+def clean(text: str) -> str:
+    """Text without control characters, with single spaces, in Unicode form NFC.
+
+    Tabs and line breaks become spaces; NUL and other control characters go. Characters that
+    join emoji or set the direction of writing stay.
+    """
+    kept = (" " if c.isspace() else c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
+    return unicodedata.normalize("NFC", " ".join("".join(kept).split()))
+
+
+def entity_key(text: str) -> str:
+    """The form two names of one entity share: NFKC, case folded, no article, possessive or edge punctuation."""
+    folded = _folded(text)
+    key, before = folded.strip(_EDGE_PUNCTUATION), ""
+    while key != before:
+        before = key
+        key = _LEADING.sub("", _POSSESSIVE.sub("", key)).strip(_EDGE_PUNCTUATION)
+    return key or folded
+
+
+def relation_key(text: str) -> str:
+    """The form two spellings of one relation share: "MotherTongue" = "mother_tongue" = "Mother tongue"."""
+    folded = _folded(_CAMEL.sub(" ", text).replace("_", " "))
+    return folded.strip(_EDGE_PUNCTUATION) or folded or _folded(text)
+
+
+def _folded(text: str) -> str:
+    """Cleaned, compatibility-composed and case folded; folding can undo composition, so it is done again after."""
+    return clean(unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Triple:
+    """(subject, relation, object); equal when its normalised `key` is equal.
+
+    Raises:
+        BadInput: a part is empty after cleaning, or longer than MAX_LENGTH characters.
+    """
+
+    subject: str
+    relation: str
+    object: str
+    key: tuple[str, str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for part in ("subject", "relation", "object"):
+            text = clean(getattr(self, part))
+            if not text:
+                raise BadInput(f"A triple's {part} is empty.", "Give all three: subject, relation, object.")
+            if len(text) > MAX_LENGTH:
+                raise BadInput(
+                    f"A triple's {part} has {len(text):,} characters; the most is {MAX_LENGTH:,}.",
+                    "Shorten it to the fact itself.",
+                )
+            builtins.object.__setattr__(self, part, text)
+        key = (entity_key(self.subject), relation_key(self.relation), entity_key(self.object))
+        if max(map(len, key)) > 2 * MAX_LENGTH:  # one character can stand for eighteen
+            raise BadInput("A triple's text grows too long when it is normalised.", "Shorten it to the fact itself.")
+        builtins.object.__setattr__(self, "key", key)
+
+    def __eq__(self, other: builtins.object) -> bool:
+        return isinstance(other, Triple) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __str__(self) -> str:
+        return f"({self.subject}, {self.relation}, {self.object})"
