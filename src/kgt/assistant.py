@@ -197,17 +197,19 @@ class Assistant:
                 on_text(piece)
         return Answer(query, "".join(pieces).strip(), about, found)
 
-    def answer_probabilities(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[float]:
-        """P(a|q) of each answer as the assistant would give it now, facts, scope and decoding included (Eq. 1).
+    def score_answers(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[Scored]:
+        """P(a|q) of each answer as the assistant would give it now: facts, scope and decoding included (Eq. 1).
 
-        The geometric mean over the answer's tokens. A question whose words show how its answer
-        begins ("Where does my sister live?": "My sister lives in") is scored after that beginning.
+        A question whose words show how its answer begins ("Where does my sister live?": "My sister
+        lives in") is scored after that beginning; `greedy` says whether the assistant would go on
+        with exactly this answer.
         """
-        return [s.probability for s in self._score(checked_query(query), answers, subject)]
-
-    def would_say(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[bool]:
-        """Whether the assistant, generating greedily, would answer with exactly these words (exact match)."""
-        return [s.greedy for s in self._score(checked_query(query), answers, subject)]
+        query = checked_query(query)
+        about, found = self._retrieve(query, subject)
+        own = relation_in(query, about) if about and is_question(query) else ""
+        beginning = stem(about, own) if own else ""
+        facts = [c.triple for c in found.used]
+        return reasoning.answer_scores(self.model, self.templates, query, about, facts, answers, stem=beginning)
 
     def explain(self, query: str, *, subject: str | None = None) -> Explanation:
         """Why a query is answered as it is: every candidate fact, its probability and its edits."""
@@ -379,13 +381,6 @@ class Assistant:
             taught_by={f.triple: f.query for f in facts if f.query},
             scope=self.scope,
         )
-
-    def _score(self, query: str, answers: Sequence[str], subject: str | None) -> list[Scored]:
-        about, found = self._retrieve(query, subject)
-        own = relation_in(query, about) if about and is_question(query) else ""
-        beginning = stem(about, own) if own else ""
-        facts = [c.triple for c in found.used]
-        return reasoning.answer_scores(self.model, self.templates, query, about, facts, answers, stem=beginning)
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

@@ -85,7 +85,7 @@ _COPULAS = frozenset(["is", "are", "was", "were", "be"])
 _WH = frozenset(("what which who whom whose where when why how").split())
 _IS = r"(?:\s+(?:is|are|was|were)|['’]s)"
 _POSSESSED = re.compile(r"['’]s?\s+")
-_SENTENCE_START = re.compile(r"[.!?)\n]\s+(?=\S)")
+_SENTENCE_START = re.compile(r"(?:[.!?)]\s+|\n\s*)(?=\S)")
 
 
 class Statement(NamedTuple):
@@ -168,7 +168,8 @@ def sentence_about(text: str, subject: str) -> tuple[str, str]:
     found = _last_mention(text, subject)
     if not found:
         return "", text
-    start = max((m.end() for m in _SENTENCE_START.finditer(text, 0, found.start())), default=0)
+    starts = (m.end() for m in _SENTENCE_START.finditer(text) if m.end() <= found.start())
+    start = max(starts, default=0)
     return text[:start].strip(), text[start:]
 
 

@@ -97,12 +97,12 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
 
 
 def checked_query(query: str) -> str:
-    """The query, cleaned.
+    """The query, cleaned line by line: where a line ends tells where a sentence starts.
 
     Raises:
         BadInput: it is empty or longer than MAX_QUERY characters.
     """
-    text = clean(query)
+    text = "\n".join(filter(None, map(clean, query.splitlines())))
     if not text:
         raise BadInput("The query is empty.", "Ask something.")
     if len(text) > MAX_QUERY:

@@ -26,8 +26,10 @@ from kgt.method.templates import Templates
 from kgt.triple import Triple, relation_key
 from kgt.wording import is_question, mask, sentence, sentence_about
 
-NEARNESS_WEIGHT, PMI_WEIGHT, OFFSET = 16.8, 0.37, -6.2
-"""Log-odds of relevance = 16.8·nearness + 0.37·PMI − 6.2; fitted and checked by benchmarks/scope.py."""
+NEARNESS_WEIGHT, PMI_WEIGHT, OFFSET = 15.3, 0.5, -5.2
+"""Log-odds of relevance = 15.3·nearness + 0.5·PMI − 5.2. The slopes are those benchmarks/scope.py fits; the
+offset it fits, −7.2, misses too many rephrasings (docs/decisions/0005-scope.md)."""
+VAGUE_NEARNESS = 0.35
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
 """The same with words in common for nearness, where no sentence encoder is installed."""
 PMI_RANGE = (-2.0, 6.0)
@@ -103,9 +105,7 @@ def retrieve(
         if not scope:
             relevance[z] = math.exp(given[z.relation])
             continue
-        asked_of_model = z.relation in given and not _says_nothing(z.relation)
-        pmi = given[z.relation] - prior[z.relation] if asked_of_model else 0.0
-        relevance[z] = math.exp(log_odds(near[i], pmi, with_encoder=encoder is not None))
+        relevance[z] = math.exp(log_odds(*signals(z, near[i], given, prior), with_encoder=encoder is not None))
     probability = retrieval_probabilities(relevance, none=1.0 if scope else 0.0)
     candidates = [
         Candidate(z, probability[z], relevance[z], math.exp(given[z.relation]) if z.relation in given else None)
@@ -113,6 +113,13 @@ def retrieve(
     ]
     candidates.sort(key=lambda c: -c.probability)
     return Retrieval(tuple(candidates), max(0.0, 1 - sum(probability.values())))
+
+
+def signals(z: Triple, near: float, given: Mapping[str, float], prior: Mapping[str, float]) -> tuple[float, float]:
+    """(nearness, PMI) of a triple; a relation of function words ("is") or one not asked of the model has PMI 0."""
+    if z.relation not in given or _says_nothing(z.relation):
+        return near, 0.0
+    return near, given[z.relation] - prior[z.relation]
 
 
 def log_odds(near: float, pmi: float, *, with_encoder: bool) -> float:
@@ -149,9 +156,12 @@ def nearness(
     """How near the query is to each triple in meaning, both without the entity; shape (n,), at most 1.
 
     The largest of the cosines to the relation's words, to the whole fact, and to the query that
-    taught it. A relation of mere function words ("is") is not compared.
+    taught it. A relation of mere function words ("is") is not compared, and a query of such words
+    ("Ana, the") is vague: it is as near to every fact as leaves the decision to the other signals.
     """
     asked = mask(query, subject)
+    if _says_nothing(asked):
+        return np.full(len(triples), VAGUE_NEARNESS, np.float32)
     views = [_views(z, subject, taught_by.get(z, "")) for z in triples]
     if encoder is None:
         return np.array([max(_overlap(asked, view) for view in v) for v in views], np.float32)
