@@ -13,17 +13,16 @@ import argparse
 import json
 import random
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from data import fail, read_json
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data import fail, read_json
 from kgt import Assistant, GraphStore, Settings, load_model
 
 FILE = "counterfact_350.json.xz"
@@ -101,4 +100,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +21,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from data import fail, open_text
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from data import fail, open_text
 from kgt import Settings, Triple, load_model
 from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
@@ -236,4 +235,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

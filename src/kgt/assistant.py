@@ -30,7 +30,7 @@ from kgt.method.templates import Templates, templates_for
 from kgt.method.tune import Plan, TuneSettings, tune
 from kgt.settings import Settings
 from kgt.triple import Triple, entity_key
-from kgt.wording import is_question, is_unfinished, relation_in, sentence, stem
+from kgt.wording import is_question, is_unfinished, leaves_off, relation_in, sentence, stem
 
 MAX_SUBJECT_FACTS = 2000
 """Most facts of one entity considered for one query."""
@@ -332,11 +332,15 @@ class Assistant:
             text = describe(edit)
             if on_text:
                 on_text(text)
-            self._remember(message, text)
+            self._turns[-1]["content"] = (
+                " ".join(sentence(z.triple) for z in edit.added) or text
+            )  # not the wrong answer
             return Turn(text, edit=edit)
+        if not leaves_off(message) and message[-1] not in ".?!…":
+            message += "."  # said, not left for the model to finish
         answer = self.ask(message, turns=self._turns[-HISTORY_TURNS:], on_text=on_text)
         self._last = answer
-        self._remember(message, answer.text)
+        self._turns += [{"role": "user", "content": message}, {"role": "assistant", "content": answer.text}]
         return Turn(answer.text, answer=answer)
 
     def new_chat(self) -> None:
@@ -345,9 +349,6 @@ class Assistant:
         self._last = None
 
     # -- within ----------------------------------------------------------------------------------
-
-    def _remember(self, message: str, reply: str) -> None:
-        self._turns += [{"role": "user", "content": message}, {"role": "assistant", "content": reply}]
 
     def _about(self, subject: str) -> list[Fact]:
         return self.store.about(self.user, subject)[:MAX_SUBJECT_FACTS]
@@ -415,6 +416,7 @@ class Assistant:
             none=1.0 if self.scope else 0.0,
             settings=self.tuning,
             stated=h[: len(pair.relations)],
+            removes=not pair.adds,
             contradicts=replaces,
             generates=lambda now: self._generates(pair, now, seen),
         )

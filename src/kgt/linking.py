@@ -89,7 +89,7 @@ def _spans(text: str, words: list[re.Match[str]]) -> Iterable[tuple[str, str]]:
             key = entity_key(shown)
             if words[end - 1].group().casefold() in _NOT_A_NAME:
                 continue
-            yield re.sub(r"['’]s?$", "", shown), key
+            yield re.sub(r"^(?:the|an?)\s+|['’]s?$", "", shown, flags=re.IGNORECASE), key
 
 
 def _possession(text: str) -> str | None:

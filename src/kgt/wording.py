@@ -150,7 +150,15 @@ def is_unfinished(query: str) -> bool:
     if not query or query[-1] in ".?!…":
         return False
     last = _SENTENCE_START.split(query)[-1]
+    if len(last.split()) < 2:
+        return False
     return last.casefold().split()[0] not in _WH | _AUXILIARIES | _REQUESTS
+
+
+def leaves_off(text: str) -> bool:
+    """Whether a text ends where a sentence cannot: "The capital of France is", "Ana lives in the"."""
+    words = text.casefold().split()
+    return len(words) > 1 and words[-1] in _COPULAS | _PREPOSITIONS | _ARTICLES
 
 
 def mask(text: str, subject: str) -> str:

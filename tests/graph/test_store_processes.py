@@ -72,7 +72,9 @@ def test_four_processes_that_open_a_new_file_and_write_to_one_user_lose_nothing(
 def test_reading_then_writing_in_a_transaction_loses_no_update(tmp_path: Path) -> None:
     path = tmp_path / "graph.db"
     workers = [start(COUNTER, path) for _ in range(3)]
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0, 0]
+    for worker in workers:
+        worker.communicate(timeout=60)
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
     with GraphStore.open(path, seed=False) as store:
         assert [fact.triple.object for fact in store.about("ada", "counter")] == ["60"]
 

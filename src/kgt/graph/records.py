@@ -73,10 +73,16 @@ def facts(
     if subject_key is not None:
         own = own.where(table.c.subject_key == subject_key)
         shared = shared.where(base.c.subject_key == subject_key)
-    return visible(
+    found = visible(
         [restored(row) for row in connection.execute(shared)] if with_base else [],
         _changes(connection.execute(own)),
     )
+    # An undo can bring back what the base says: that is the base's fact again, nobody's own.
+    back = in_base(connection, {fact.triple.key for fact in found if fact.source == "user"})
+    restored_base = [replace(f, source="base", edit_id=None, query="") for f in found if f.triple.key in back]
+    own_facts = [f for f in found if f.source == "user" and f.triple.key not in back]
+    shared_facts = [f for f in found if f.source == "base"] + (restored_base if with_base else [])
+    return own_facts + sorted(shared_facts, key=lambda fact: fact.triple.key)
 
 
 def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:

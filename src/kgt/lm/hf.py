@@ -45,6 +45,8 @@ class HFModel:
         """
         place = pick_device() if device == "auto" else device
         kind = pick_dtype(place) if dtype == "auto" else getattr(torch, dtype)
+        if not Path(source).exists():
+            _check_hub(name)
         try:
             tokenizer = load_tokenizer(source)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=kind)
@@ -147,13 +149,12 @@ class HFModel:
         SentencePiece tokenisers give " x" two tokens on its own but one after text, as
         lm-evaluation-harness found; so the pair is encoded whole and cut at the prompt's length.
         """
+        if not continuation:
+            raise BadInput("A continuation to score is empty.", "Give at least one character.")
         head, whole = self._encode(prompt), self._encode(prompt + continuation)
         if len(whole) > len(head) and whole[: len(head)] == head:
             return head, whole[len(head) :]
-        tail = self._encode(continuation)
-        if not tail:
-            raise BadInput("A continuation to score is empty.", "Give at least one character.")
-        return head, tail
+        return head, self._encode(continuation)
 
     def _encode(self, text: str) -> Tokens:
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"]) or (self._pad,)
@@ -221,6 +222,30 @@ def decode_contrast(logp: torch.Tensor, without: torch.Tensor, contrast: Contras
         floor = logp.max(-1, keepdim=True).values + torch.tensor(contrast.plausibility).log()
         mixed = mixed.masked_fill(logp < floor, float("-inf"))
     return mixed.log_softmax(-1)
+
+
+def _check_hub(name: str) -> None:
+    """Fail at once where the hub cannot be reached and the model is not in its cache; asking it takes a minute.
+
+    Raises:
+        ModelError: as above.
+    """
+    from huggingface_hub import constants, get_session, try_to_load_from_cache
+
+    try:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return
+    except ValueError as error:
+        raise ModelError(f"{name!r} cannot be a model's name: {first_line(error)}", "See `kgt models`.") from error
+    try:
+        if constants.HF_HUB_OFFLINE:
+            raise OSError("HF_HUB_OFFLINE is set")
+        get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as error:  # whatever the HTTP library of the day raises
+        raise ModelError(
+            f"The model {name!r} is not on this machine, and the model hub cannot be reached ({first_line(error)}).",
+            "Go online once to fetch it, give a model folder or a .gguf file, or use one that `kgt models` lists.",
+        ) from error
 
 
 def pick_device() -> str:

@@ -72,6 +72,9 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
         raise BadInput(f"{answer!r} says that the answer is wrong, not what is right.", "Say what the right answer is.")
     worded = []
     beginning = ""
+    adds = bool(_ALSO.search(said))
+    if adds:
+        said = clean(_ALSO.sub("", said)).strip(" ,") or said
     pronoun = _PRONOUN.match(said)
     statement = statement_in(f"{subject} {said[pronoun.end() :]}" if pronoun else said, subject)
     if pronoun and statement and statement.relation.casefold() in ("is", "are", "was", "were"):
@@ -91,9 +94,7 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
     told = clean(told).strip(' .,!;:"“”') or clean(told)
     if entity_key(told) == entity_key(subject):
         raise BadInput(f"The feedback only repeats the subject {subject!r}.", "Say what is true of it.")
-    return Pair(
-        query, answer, clean(subject), told, tuple(dict.fromkeys(worded)), beginning, adds=bool(_ALSO.search(said))
-    )
+    return Pair(query, answer, clean(subject), told, tuple(dict.fromkeys(worded)), beginning, adds)
 
 
 def checked_query(query: str) -> str:

@@ -55,6 +55,7 @@ def tune(
     none: float = 1.0,
     settings: TuneSettings = TuneSettings(),
     stated: Collection[Triple] = (),
+    removes: bool = True,
     contradicts: Callable[[Triple, Triple], bool] = contradicts,
     generates: Callable[[Sequence[Triple]], bool] | None = None,
 ) -> Plan:
@@ -72,6 +73,7 @@ def tune(
         evidence: for every triple of H and of the graph.
         stated: the triples of H that the user said in so many words.
         none: weight of "none" against the relevances; 0 for the paper's Eq. 5.
+        removes: whether rivals may be removed; not where the user only adds ("also").
         contradicts: whether its first argument, when added, replaces the second.
         generates: whether the model with this graph at e_q generates the answer; needed by the
             stop rules "generates" and "either".
@@ -100,7 +102,8 @@ def tune(
         (z for z in h if z not in before), key=lambda z: (literal or z not in stated, -evidence[z].reasoning)
     )
     to_remove = sorted(
-        (z for z in before if z not in h and (literal or is_rival(z))), key=lambda z: evidence[z].reasoning
+        (z for z in before if z not in h and (literal or (removes and is_rival(z)))),
+        key=lambda z: evidence[z].reasoning,
     )
     now = list(before)
     steps: list[tuple[list[Triple], list[Triple]]] = []

@@ -1,0 +1,114 @@
+"""P(z|q) on the real model: the right fact for the right question, and none for another."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgt.lm import LanguageModel
+from kgt.lm.encoder import SentenceEncoder
+from kgt.method.pair import read_pair
+from kgt.method.relations import personalised_triples
+from kgt.method.retrieval import MAX_SCORED, Retrieval, nearness, retrieve
+from kgt.method.templates import DEFAULT
+from kgt.triple import Triple
+
+LIVES = Triple("my sister", "lives in", "Lisbon")
+JOB = Triple("my sister", "works as", "a nurse")
+
+
+@pytest.fixture
+def ask(model: LanguageModel, encoder: SentenceEncoder):  # type: ignore[no-untyped-def]
+    def asked(query: str, *triples: Triple, **more: object) -> Retrieval:
+        return retrieve(query, "my sister", triples, model, encoder, DEFAULT, **more)  # type: ignore[arg-type]
+
+    return asked
+
+
+def test_a_question_finds_its_fact_among_others(ask) -> None:  # type: ignore[no-untyped-def]
+    assert ask("In which city is my sister's home?", JOB, LIVES).used[0].triple == LIVES
+    assert ask("What does my sister do for a living?", JOB, LIVES).used[0].triple == JOB
+
+
+def test_another_question_about_the_entity_finds_none(ask) -> None:  # type: ignore[no-untyped-def]
+    found = ask("How old is my sister?", JOB, LIVES)
+    assert found.used == ()
+    assert found.none > 0.5
+
+
+def test_probabilities_and_none_sum_to_one(ask) -> None:  # type: ignore[no-untyped-def]
+    found = ask("Where does my sister live?", JOB, LIVES)
+    assert sum(c.probability for c in found.candidates) + found.none == pytest.approx(1)
+
+
+def test_without_scope_it_is_the_papers_eq_5(ask) -> None:  # type: ignore[no-untyped-def]
+    found = ask("How old is my sister?", LIVES, scope=False)
+    assert (found.candidates[0].probability, found.none) == (pytest.approx(1), 0)
+    both = ask("Where does my sister live?", LIVES, JOB, scope=False)
+    shares = [c.relation_probability for c in both.candidates]
+    assert [c.probability for c in both.candidates] == pytest.approx([s / sum(shares) for s in shares])
+
+
+def test_no_facts_no_retrieval(ask) -> None:  # type: ignore[no-untyped-def]
+    assert ask("Where does my sister live?") == Retrieval()
+
+
+def test_the_query_that_taught_a_fact_helps_to_find_it(encoder: SentenceEncoder) -> None:
+    fact = Triple("my dog", "is", "vegetarian")
+    query = "What should I feed my dog?"
+    (without,) = nearness(query, "my dog", [fact], encoder)
+    (with_query,) = nearness(query, "my dog", [fact], encoder, {fact: "What does my dog eat?"})
+    assert with_query > without
+
+
+def test_without_an_encoder_words_in_common_decide(model: LanguageModel) -> None:
+    found = retrieve("Where does my sister live?", "my sister", [LIVES, JOB], model, None, DEFAULT)
+    assert found.candidates[0].triple == LIVES
+
+
+class Counting:
+    """The real model, counting what is asked of it."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.name = model.name
+        self._model = model
+        self.continuations: list[int] = []
+
+    def chat(self, *given, **more):  # type: ignore[no-untyped-def]
+        return self._model.chat(*given, **more)
+
+    def generate(self, *given, **more):  # type: ignore[no-untyped-def]
+        return self._model.generate(*given, **more)
+
+    def logprobs(self, requests):  # type: ignore[no-untyped-def]
+        self.continuations += [len(r.continuations) for r in requests]
+        return self._model.logprobs(requests)
+
+
+def test_a_hub_costs_no_more_than_the_bound(model: LanguageModel, encoder: SentenceEncoder) -> None:
+    hub = [Triple("my sister", f"relation {i}", f"thing {i}") for i in range(200)]
+    counting = Counting(model)
+    retrieve("Where does my sister live?", "my sister", [*hub, LIVES], counting, encoder, DEFAULT)
+    assert counting.continuations == [MAX_SCORED, MAX_SCORED]
+
+
+def test_h_holds_the_querys_words_first_and_at_most_k(model: LanguageModel, encoder: SentenceEncoder) -> None:
+    pair = read_pair("Where does my sister live?", "My sister lives in Lisbon.", "my sister")
+    h = personalised_triples(pair, 5, model, encoder, DEFAULT)
+    assert h[0] == LIVES
+    assert 1 < len(h) <= 5
+    assert len(set(h)) == len(h)
+    assert {z.object for z in h} == {"Lisbon"}
+    assert personalised_triples(pair, 1, model, encoder, DEFAULT) == [LIVES]
+
+
+def test_with_the_users_relations_the_model_is_not_asked(model: LanguageModel, encoder: SentenceEncoder) -> None:
+    pair = read_pair("Where does my sister live?", "Lisbon", "my sister")
+    counting = Counting(model)
+    h = personalised_triples(pair, 5, counting, encoder, DEFAULT, given=["home", "city"])
+    assert [z.relation for z in h[:2]] == ["home", "city"]
+    assert counting.continuations == []
+
+
+def test_h_is_never_empty(model: LanguageModel) -> None:
+    pair = read_pair("Hm", "seven", "it all")
+    assert personalised_triples(pair, 5, model, None, DEFAULT)
