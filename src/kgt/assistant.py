@@ -197,17 +197,23 @@ class Assistant:
                 on_text(piece)
         return Answer(query, "".join(pieces).strip(), about, found)
 
-    def score_answers(self, query: str, answers: Sequence[str], *, subject: str | None = None) -> list[Scored]:
+    def score_answers(
+        self, query: str, answers: Sequence[str], *, subject: str | None = None, beginning: str | None = None
+    ) -> list[Scored]:
         """P(a|q) of each answer as the assistant would give it now: facts, scope and decoding included (Eq. 1).
 
-        A question whose words show how its answer begins ("Where does my sister live?": "My sister
-        lives in") is scored after that beginning; `greedy` says whether the assistant would go on
-        with exactly this answer.
+        Args:
+            beginning: how the answer to a question begins; if not given, as its words show ("Where
+                does my sister live?": "My sister lives in"), where they do.
+
+        Returns:
+            A score an answer; its `greedy` says whether the assistant would go on with exactly this.
         """
         query = checked_query(query)
         about, found = self._retrieve(query, subject)
-        own = relation_in(query, about) if about and is_question(query) else ""
-        beginning = stem(about, own) if own else ""
+        if beginning is None:
+            own = relation_in(query, about) if about and is_question(query) else ""
+            beginning = stem(about, own) if own else ""
         facts = [c.triple for c in found.used]
         return reasoning.answer_scores(self.model, self.templates, query, about, facts, answers, stem=beginning)
 

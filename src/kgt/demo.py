@@ -20,16 +20,22 @@ if TYPE_CHECKING:
 
 LONGEST_ANSWER = 20
 """Tokens an answer: enough to see what is said."""
+GLIMPSE = 12
+"""Tokens of an answer that is only compared with itself."""
 ELSEWHERE = "What is the capital of France?"
 """A question about none of the user's entities."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A question, its correction, a rephrasing, and a question about the same entity that must not change."""
+    """A question, its correction, a rephrasing, and a question about the same entity that must not change.
+
+    `beginning` starts a sentence that `object` ends: P(a|q) is read off there.
+    """
 
     query: str
     feedback: str
+    beginning: str
     object: str
     rephrased: str
     unrelated: str
@@ -39,6 +45,7 @@ SCENES = (
     Scene(
         "What does my dog eat?",
         "No, my dog is vegetarian.",
+        "My dog is",
         "vegetarian",
         "What should I feed my dog?",
         "Where does my dog sleep?",
@@ -46,14 +53,23 @@ SCENES = (
     Scene(
         "Where does my sister live?",
         "My sister lives in Lisbon.",
+        "My sister lives in",
         "Lisbon",
         "In which city is my sister's home?",
         "What is my sister's job?",
     ),
-    Scene("What is my research field?", "marine biology", "marine biology", "What do I study?", "Where do I live?"),
+    Scene(
+        "What is my research field?",
+        "marine biology",
+        "My research field is",
+        "marine biology",
+        "What do I study?",
+        "Where do I live?",
+    ),
     Scene(
         "When does my office open?",
         "It opens at 7 am.",
+        "My office opens at",
         "7 am",
         "What time can I get into my office?",
         "Who works in my office?",
@@ -111,24 +127,24 @@ def _play(console: Console, number: int, scene: Scene, ana: Assistant, ben: Assi
     """Ask, correct, ask again, rephrase, ask something else, and let the other user ask."""
     console.print()
     console.rule(f"{number}. ana corrects an answer", align="left")
-    before = {query: ana.ask(query).text for query in (scene.query, scene.rephrased, scene.unrelated)}
+    before = ana.ask(scene.query).text
+    unrelated = ana.ask(scene.unrelated, max_tokens=GLIMPSE).text
     likely = {query: _probability(ana, query, scene) for query in (scene.query, scene.rephrased)}
-    _shown(console, "ana", scene.query, before[scene.query])
+    _shown(console, "ana", scene.query, before)
     console.print(f"[bold cyan]ana[/]  {escape(scene.feedback)}")
     show_edit(console, ana.teach(scene.query, scene.feedback))
-    after = {}
-    for query in (scene.query, scene.rephrased, scene.unrelated):
-        after[query] = _shown(console, "ana", query, ana.ask(query).text)
+    after = {q: _shown(console, "ana", q, ana.ask(q).text) for q in (scene.query, scene.rephrased)}
+    other = _shown(console, "ana", scene.unrelated, ana.ask(scene.unrelated, max_tokens=GLIMPSE).text)
     other_user = _shown(console, "ben", scene.query, ben.ask(scene.query).text)
     return Outcome(
         scene,
-        before=before[scene.query],
+        before=before,
         taught=(likely[scene.query], _probability(ana, scene.query, scene)),
         rephrased=(likely[scene.rephrased], _probability(ana, scene.rephrased, scene)),
         answers=_names(after[scene.query], scene.object),
         answers_rephrased=_names(after[scene.rephrased], scene.object),
-        unrelated_same=after[scene.unrelated] == before[scene.unrelated],
-        other_user_same=other_user == before[scene.query],
+        unrelated_same=other == unrelated,
+        other_user_same=other_user == before,
     )
 
 
@@ -141,27 +157,32 @@ def _undo_all(console: Console, ana: Assistant, outcomes: list[Outcome]) -> None
 
 
 def _summary(console: Console, outcomes: list[Outcome], elsewhere_same: bool, seconds: float) -> None:
-    table = Table(title="What was promised, and what was measured", title_justify="left", show_lines=False)
+    table = Table(title="What was promised, and what was measured", title_justify="left")
     table.add_column("fact")
-    for column in ("P before → after", "rephrased"):
-        table.add_column(column, justify="right")
-    for column in ("answered", "also rephrased", "same entity unchanged", "ben unchanged", "undone"):
+    for column in ("P told", "P rephr."):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("told", "rephrased", "other", "ben", "undo"):
         table.add_column(column, justify="center")
     for o in outcomes:
         promises = (o.answers, o.answers_rephrased, o.unrelated_same, o.other_user_same, o.undone)
         table.add_row(
             escape(o.scene.object),
-            "{:.3f} → {:.3f}".format(*o.taught),
-            "{:.3f} → {:.3f}".format(*o.rephrased),
+            "{:.2f} → {:.2f}".format(*o.taught),
+            "{:.2f} → {:.2f}".format(*o.rephrased),
             *map(_yes_no, promises),
         )
     console.print()
     console.print(table)
+    console.print(
+        "told, rephrased: the answer names the fact; other: another question about the\n"
+        "entity is answered as before; ben: so is the other user; undo: as at first.",
+        style="dim",
+    )
     console.print(f"{ELSEWHERE} answered as before: {_yes_no(elsewhere_same)}   ({seconds:.0f} s)")
 
 
 def _probability(assistant: Assistant, query: str, scene: Scene) -> float:
-    return assistant.score_answers(query, [scene.object])[0].probability
+    return assistant.score_answers(query, [scene.object], beginning=scene.beginning)[0].probability
 
 
 def _shown(console: Console, user: str, query: str, answer: str) -> str:
