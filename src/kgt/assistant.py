@@ -1,9 +1,9 @@
 """Assistant: ask, teach, chat, forget, undo, explain, for one user, on one model and one graph.
 
-from kgt import Assistant
-me = Assistant(user="ana")
-me.teach("What does my dog eat?", "My dog is vegetarian.")
-print(me.ask("What should I feed my dog?").text)
+Example:
+    >>> me = Assistant(user="ana")
+    >>> edit = me.teach("What does my dog eat?", "My dog is vegetarian.")
+    >>> print(me.ask("What should I feed my dog?").text)
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from kgt.lm import LanguageModel, Message, Scored, load_model
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method import reasoning
 from kgt.method.conflict import contradicts
-from kgt.method.objective import Evidence, retrieval_probabilities
 from kgt.method.pair import Pair, checked_query, is_correction, read_pair, strip_marker
 from kgt.method.relations import personalised_triples
-from kgt.method.retrieval import MAX_SCORED, MAX_USED, Candidate, Retrieval, retrieve
+from kgt.method.retrieval import Candidate, Retrieval, retrieve, taught_queries
+from kgt.method.teach import decide_edit
 from kgt.method.templates import Templates, templates_for
-from kgt.method.tune import Plan, TuneSettings, tune
+from kgt.method.tune import TuneSettings
 from kgt.settings import Settings
-from kgt.triple import Triple, entity_key
-from kgt.wording import is_question, is_unfinished, leaves_off, relation_in, sentence, stem
+from kgt.triple import Triple
+from kgt.wording import is_question, leaves_off, relation_in, sentence, stem
 
 MAX_SUBJECT_FACTS = 2000
 """Most facts of one entity considered for one query."""
@@ -265,16 +265,16 @@ class Assistant:
         h = personalised_triples(
             pair, self.tuning.k, self.model, self.encoder, self.templates, given=tuple(relations or ())
         )
-        for attempt in range(ATTEMPTS):
+        for _ in range(ATTEMPTS):
             facts = self._about(pair.subject)
-            edit = self._plan(pair, h, facts)
-            edit = replace(edit, milliseconds=(time.perf_counter() - started) * 1000)
+            edit = self._decided(pair, h, facts, started)
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
-                if attempt == ATTEMPTS - 1 or graph.about(pair.subject)[:MAX_SUBJECT_FACTS] == facts:
+                if graph.about(pair.subject)[:MAX_SUBJECT_FACTS] == facts:
                     return graph.commit(edit)
-        raise AssertionError("unreachable: the last attempt commits")
+        with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
+            return graph.commit(self._decided(pair, h, graph.about(pair.subject)[:MAX_SUBJECT_FACTS], started))
 
     def add_triples(self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False) -> Edit:
         """Add facts exactly as given, without a model, in one transaction; contradicted facts go."""
@@ -374,98 +374,26 @@ class Assistant:
         facts = self._about(subject) if subject else []
         if not facts and found and found.owner:
             subject, facts = found.owner, self._about(found.owner)
-        return subject, self._retrieval(query, subject, facts, [f.triple for f in facts])
-
-    def _retrieval(self, query: str, subject: str, facts: Sequence[Fact], triples: Sequence[Triple]) -> Retrieval:
-        """P(z|q) of triples at the subject, of which `facts` are stored."""
-        return retrieve(
+        found_facts = retrieve(
             query,
             subject,
-            triples,
+            [f.triple for f in facts],
             self.model,
             self.encoder,
             self.templates,
-            taught_by={f.triple: f.query for f in facts if f.query},
+            taught_by=taught_queries(facts),
             scope=self.scope,
         )
+        return subject, found_facts
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)
 
-    def _plan(self, pair: Pair, h: Sequence[Triple], facts: Sequence[Fact]) -> Edit:
-        """Score H and G_q, run Algorithm 1, and put the result into an edit."""
-        known = [f.triple for f in facts]
-        replaced = self._answers_replaced(pair, facts)
-        stated = [z for z in h if z in known]
-        if stated and not replaced and not any(contradicts(stated[0], old) for old in known):
-            return Edit(
-                self.user, "teach", query=pair.query, answer=pair.answer, stop_reason="known", said_by=self.said_by
-            )
-        graph = list(dict.fromkeys([*known, *h]))
-        seen = self._retrieval(pair.query, pair.subject, facts, graph)
-        relevance = {c.triple: c.relevance for c in seen.candidates}
-        asked_for = [c.triple for c in seen.candidates if c.relevance > 1 or self.tuning.literal]
-        judged = list(dict.fromkeys([*h, *replaced, *asked_for[:MAX_SCORED]]))
-        given = reasoning.reasoning_probabilities(
-            self.model, self.templates, pair.query, pair.subject, pair.object, judged, stem=_question_stem(pair)
+    def _decided(self, pair: Pair, h: Sequence[Triple], facts: Sequence[Fact], started: float) -> Edit:
+        edit = decide_edit(
+            pair, h, facts, self.model, self.encoder, self.templates, self.tuning, user=self.user, scope=self.scope
         )
-        p_answer = dict(zip(judged, given, strict=True))
-        evidence = {z: Evidence(p_answer.get(z, 1.0), relevance[z]) for z in graph}
-
-        def replaces(new: Triple, old: Triple) -> bool:
-            return old in replaced or (not pair.adds and contradicts(new, old))
-
-        plan = tune(
-            h,
-            known,
-            evidence,
-            none=1.0 if self.scope else 0.0,
-            settings=self.tuning,
-            stated=h[: len(pair.relations)],
-            removes=not pair.adds,
-            contradicts=replaces,
-            generates=lambda now: self._generates(pair, now, seen),
-        )
-        return self._edit(pair, plan, known, evidence)
-
-    def _answers_replaced(self, pair: Pair, facts: Sequence[Fact]) -> list[Triple]:
-        """Facts from an earlier answer to this very query: a new answer replaces them, unless it only adds."""
-        if pair.adds:
-            return []
-        asked = pair.query.casefold()
-        return [f.triple for f in facts if f.query.casefold() == asked and f.triple.key[2] != entity_key(pair.object)]
-
-    def _generates(self, pair: Pair, now: Sequence[Triple], seen: Retrieval) -> bool:
-        """Whether the model with this graph at e_q generates the answer to the query (the prose's stop rule)."""
-        kept = [c for c in seen.candidates if c.triple in now and c.relevance > 1]
-        facts = [c.triple for c in kept[:MAX_USED]]
-        (score,) = reasoning.answer_scores(
-            self.model, self.templates, pair.query, pair.subject, facts, [pair.object], stem=_question_stem(pair)
-        )
-        return score.greedy
-
-    def _edit(self, pair: Pair, plan: Plan, known: Sequence[Triple], evidence: dict[Triple, Evidence]) -> Edit:
-        """The plan as an edit: added triples with their P(z|q) after it, removed ones with theirs before."""
-        after = [z for z in known if z not in plan.removed] + list(plan.added)
-
-        def scored(triples: Sequence[Triple], graph: Sequence[Triple]) -> tuple[ScoredTriple, ...]:
-            weights = {z: evidence[z].relevance for z in graph}
-            probability = retrieval_probabilities(weights, none=1.0 if self.scope else 0.0)
-            return tuple(ScoredTriple(z, evidence[z].reasoning, probability[z]) for z in triples)
-
-        return Edit(
-            user=self.user,
-            kind="teach",
-            added=scored(plan.added, after),
-            removed=scored(plan.removed, known),
-            query=pair.query,
-            answer=pair.answer,
-            loss_before=plan.loss_before,
-            loss_after=plan.loss_after,
-            stop_reason=plan.stop_reason,
-            model=self.model.name,
-            said_by=self.said_by,
-        )
+        return replace(edit, said_by=self.said_by, milliseconds=(time.perf_counter() - started) * 1000)
 
 
 def describe(edit: Edit) -> str:
@@ -475,8 +403,3 @@ def describe(edit: Edit) -> str:
     if edit.removed:
         return "Forgotten: " + " ".join(sentence(z.triple) for z in edit.removed)
     return "I knew that already; nothing changed."
-
-
-def _question_stem(pair: Pair) -> str:
-    """How the answer begins, for a question; an unfinished query is its own beginning."""
-    return "" if is_unfinished(pair.query) else pair.stem

@@ -26,6 +26,7 @@ from kgt.terminal import (
     show_history,
     show_used,
     visible,
+    waiting,
 )
 
 if TYPE_CHECKING:
@@ -348,11 +349,8 @@ def _assistant(
 
 
 def _load(me: Assistant, quietly: bool) -> None:
-    """Load the model under a spinner, so that nobody wonders what takes seconds."""
-    if quietly or not err.is_terminal:
-        _ = me.model, me.encoder
-        return
-    with err.status(f"Loading {visible(me.settings.model)} (the first time, unpacking it takes about 20 s) ..."):
+    """Load the model under a bar, so that nobody wonders what takes seconds."""
+    with waiting(Console(quiet=True) if quietly else err, f"Loading {me.settings.model} (the first time about 20 s)"):
         _ = me.model, me.encoder
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from kgt.settings import Settings
-from kgt.terminal import show_edit
+from kgt.terminal import show_edit, waiting
 
 if TYPE_CHECKING:
     from kgt.assistant import Assistant
@@ -106,7 +107,7 @@ def run(console: Console, settings: Settings) -> int:
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="kgt-demo-") as folder, GraphStore.open(Path(folder) / "graph.db") as store:
         ana = Assistant("ana", store=store, settings=replace(settings, user="ana", max_tokens=LONGEST_ANSWER))
-        with console.status("Loading the model (the first time its weights are unpacked, about 20 s) ..."):
+        with waiting(console, "Loading the model (the first time about 20 s)"):
             name = ana.model.name
             _ = ana.encoder
         ben = ana.as_user("ben")
@@ -157,7 +158,7 @@ def _undo_all(console: Console, ana: Assistant, outcomes: list[Outcome]) -> None
 
 
 def _summary(console: Console, outcomes: list[Outcome], elsewhere_same: bool, seconds: float) -> None:
-    table = Table(title="What was promised, and what was measured", title_justify="left")
+    table = Table(title="What was promised, and what was measured", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("fact")
     for column in ("P told", "P rephr."):
         table.add_column(column, justify="right", no_wrap=True)

@@ -52,9 +52,9 @@ class Link(NamedTuple):
 def link(store: GraphStore, user: str, text: str) -> Link | None:
     """The entity a text is about, or None.
 
-    In this order: the longest name that the user's own facts have as subject; the user's things
-    ("my sister's dog"); the longest proper name; the longest name in the shared base; and the user
-    themselves ("I", "my").
+    In this order: the user's things ("my sister's dog") unless the user's own facts have a longer
+    name as subject; the longest such name; the longest proper name; the user themselves ("I",
+    "my"); the longest name in the shared base.
     """
     text = clean(text)
     words = list(_WORD.finditer(text))
@@ -82,7 +82,7 @@ def link(store: GraphStore, user: str, text: str) -> Link | None:
 
 
 def _spans(text: str, words: list[re.Match[str]]) -> Iterable[tuple[str, str]]:
-    """(shown, key) of every run of at most LONGEST_NAME words that could be a name; later runs first."""
+    """(shown, key) of every run of at most LONGEST_NAME words that could be a name."""
     for start in range(len(words)):
         for end in range(start + 1, min(start + LONGEST_NAME, len(words)) + 1):
             shown = text[words[start].start() : words[end - 1].end()]

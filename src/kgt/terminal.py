@@ -6,11 +6,13 @@ import dataclasses
 import json
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     from kgt.assistant import Answer, Explanation
     from kgt.graph import Edit, Fact, ScoredTriple
     from kgt.triple import Triple
+
+
+@contextmanager
+def waiting(console: Console, text: str) -> Iterator[None]:
+    """A moving bar and the seconds gone by, for work that does not say how far it is; nothing in a pipe."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        progress.add_task(visible(text), total=None)
+        yield
 
 
 def show_edit(console: Console, edit: Edit) -> None:

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from kgt.graph import Fact
 from kgt.lm.base import LanguageModel, Request
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.objective import retrieval_probabilities
@@ -113,6 +114,11 @@ def retrieve(
     ]
     candidates.sort(key=lambda c: -c.probability)
     return Retrieval(tuple(candidates), max(0.0, 1 - sum(probability.values())))
+
+
+def taught_queries(facts: Iterable[Fact]) -> dict[Triple, str]:
+    """The query that taught each fact, where there was one."""
+    return {f.triple: f.query for f in facts if f.query}
 
 
 def signals(z: Triple, near: float, given: Mapping[str, float], prior: Mapping[str, float]) -> tuple[float, float]:

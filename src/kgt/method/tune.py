@@ -123,7 +123,7 @@ def tune(
     if not reason:
         reason = "exhausted"
         if not literal:
-            steps = steps[:1] + _without_idle_steps(_after(before, steps[:1]), steps[1:], current_loss)
+            steps = _fewest_steps(before, steps, current_loss)
             reason = stop_reason(_after(before, steps)) or reason
     now = _after(before, steps)
     return Plan(
@@ -143,17 +143,21 @@ def _after(graph: Sequence[Triple], steps: Sequence[tuple[list[Triple], list[Tri
     return now
 
 
-def _without_idle_steps(
+def _fewest_steps(
     before: Sequence[Triple],
     steps: list[tuple[list[Triple], list[Triple]]],
     current_loss: Callable[[Sequence[Triple]], float],
 ) -> list[tuple[list[Triple], list[Triple]]]:
-    """The steps less those, latest first, without which the loss is no higher."""
+    """The first step, and of the others those that lower the loss.
+
+    Steps are taken back, latest first, wherever the loss is no higher without them; starting from
+    all of them and from the first alone, whichever ends lower.
+    """
     kept = list(steps)
     best = current_loss(_after(before, kept))
-    for step in reversed(steps):
+    for step in reversed(steps[1:]):
         fewer = [s for s in kept if s is not step]
         without = current_loss(_after(before, fewer))
         if without <= best and not math.isinf(without):
             kept, best = fewer, without
-    return kept
+    return steps[:1] if current_loss(_after(before, steps[:1])) <= best else kept

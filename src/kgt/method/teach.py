@@ -1,0 +1,107 @@
+"""From a pair to an edit: score H and G_q with the model, run Algorithm 1, write down what it decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from kgt.graph import Edit, Fact, ScoredTriple
+from kgt.lm.base import LanguageModel
+from kgt.lm.encoder import SentenceEncoder
+from kgt.method.conflict import contradicts
+from kgt.method.objective import Evidence, retrieval_probabilities
+from kgt.method.pair import Pair
+from kgt.method.reasoning import answer_scores, reasoning_probabilities
+from kgt.method.retrieval import MAX_SCORED, MAX_USED, retrieve, taught_queries
+from kgt.method.templates import Templates
+from kgt.method.tune import Plan, TuneSettings, tune
+from kgt.triple import Triple, entity_key
+from kgt.wording import is_unfinished
+
+
+def decide_edit(
+    pair: Pair,
+    h: Sequence[Triple],
+    facts: Sequence[Fact],
+    model: LanguageModel,
+    encoder: SentenceEncoder | None,
+    templates: Templates,
+    settings: TuneSettings,
+    *,
+    user: str,
+    scope: bool = True,
+) -> Edit:
+    """The edit of G_q that makes the pair's query get the pair's answer; nothing is stored.
+
+    While deciding, new triples are judged without the query that teaches them, as a rephrasing
+    will see them (docs/decisions/0006).
+
+    Args:
+        h: H(q, a, K), the triples that the user stated first.
+        facts: what the user sees of e_q, G_q.
+
+    Returns:
+        The edit; without changes and with stop reason "known" where the graph says so already.
+    """
+    known = [f.triple for f in facts]
+    replaced = [] if pair.adds else [f.triple for f in facts if _answered_otherwise(f, pair)]
+    stale = [old for old in known if not pair.adds and any(contradicts(z, old) for z in h)]
+    edit = Edit(user=user, kind="teach", query=pair.query, answer=pair.answer, stop_reason="known")
+    if any(z in known for z in h) and not replaced and not stale:
+        return edit
+    graph = list(dict.fromkeys([*known, *h]))
+    seen = retrieve(
+        pair.query, pair.subject, graph, model, encoder, templates, taught_by=taught_queries(facts), scope=scope
+    )
+    none = 1.0 if scope else 0.0
+    asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_SCORED]
+    judged = list(dict.fromkeys([*h, *replaced, *stale, *asked_for]))
+    stem = "" if is_unfinished(pair.query) else pair.stem
+    given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, judged, stem=stem)
+    answer = dict(zip(judged, given, strict=True))
+    evidence = {c.triple: Evidence(answer.get(c.triple, 1.0), c.relevance) for c in seen.candidates}
+
+    def generates(now: Sequence[Triple]) -> bool:
+        used = [c.triple for c in seen.candidates if c.triple in now and c.relevance > none][:MAX_USED]
+        (score,) = answer_scores(model, templates, pair.query, pair.subject, used, [pair.object], stem=stem)
+        return score.greedy
+
+    plan = tune(
+        h,
+        known,
+        evidence,
+        none=none,
+        settings=settings,
+        stated=h[: len(pair.relations)],
+        removes=not pair.adds,
+        contradicts=lambda new, old: old in replaced or (not pair.adds and contradicts(new, old)),
+        generates=generates,
+    )
+    return _written(edit, plan, known, evidence, none, model.name)
+
+
+def _answered_otherwise(fact: Fact, pair: Pair) -> bool:
+    """Whether a fact is an earlier, different answer to this very query."""
+    same_query = fact.query.casefold() == pair.query.casefold()
+    return same_query and fact.triple.key[2] != entity_key(pair.object)
+
+
+def _written(
+    edit: Edit, plan: Plan, known: Sequence[Triple], evidence: Mapping[Triple, Evidence], none: float, model: str
+) -> Edit:
+    """The plan as an edit: added triples with their P(z|q) after it, removed ones with theirs before."""
+    after = [z for z in known if z not in plan.removed] + list(plan.added)
+
+    def scored(triples: Sequence[Triple], graph: Sequence[Triple]) -> tuple[ScoredTriple, ...]:
+        probability = retrieval_probabilities({z: evidence[z].relevance for z in graph}, none)
+        return tuple(ScoredTriple(z, evidence[z].reasoning, probability[z]) for z in triples)
+
+    return replace(
+        edit,
+        added=scored(plan.added, after),
+        removed=scored(plan.removed, known),
+        loss_before=plan.loss_before,
+        loss_after=plan.loss_after,
+        stop_reason=plan.stop_reason,
+        model=model,
+    )
