@@ -227,7 +227,7 @@ def share(hits: npt.NDArray[np.bool_]) -> float:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="ParaRel's folder, with facts/ and patterns/")
-    parser.add_argument("--n", type=int, default=250, help="subjects (default 250)")
+    parser.add_argument("--n", type=int, default=200, help="subjects (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("--model", help="as for kgt --model")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")

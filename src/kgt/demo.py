@@ -158,11 +158,11 @@ def _undo_all(console: Console, ana: Assistant, outcomes: list[Outcome]) -> None
 
 
 def _summary(console: Console, outcomes: list[Outcome], elsewhere_same: bool, seconds: float) -> None:
-    table = Table(title="What was promised, and what was measured", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(title="What was promised, and what was measured", title_justify="left", box=SIMPLE_HEAD, padding=0)
     table.add_column("fact")
-    for column in ("P told", "P rephr."):
+    for column in ("P told", "P reworded"):
         table.add_column(column, justify="right", no_wrap=True)
-    for column in ("told", "rephrased", "other", "ben", "undo"):
+    for column in ("told", "reworded", "other", "ben", "undo"):
         table.add_column(column, justify="center")
     for o in outcomes:
         promises = (o.answers, o.answers_rephrased, o.unrelated_same, o.other_user_same, o.undone)
@@ -175,7 +175,7 @@ def _summary(console: Console, outcomes: list[Outcome], elsewhere_same: bool, se
     console.print()
     console.print(table)
     console.print(
-        "told, rephrased: the answer names the fact; other: another question about the\n"
+        "told, reworded: the answer names the fact; other: another question about the\n"
         "entity is answered as before; ben: so is the other user; undo: as at first.",
         style="dim",
     )
