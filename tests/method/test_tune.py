@@ -72,6 +72,11 @@ def test_a_contradicted_fact_goes_in_the_same_step_even_if_the_loss_is_met() -> 
     assert (done.added, done.removed, done.stop_reason) == ((DIET,), (OLD_DIET,), "loss")
 
 
+def test_saying_again_what_stands_beside_its_contradiction_removes_that() -> None:
+    done = plan([DIET], [DIET, OLD_DIET], {DIET: (0.9, 9.0), OLD_DIET: (0.1, 0.2)})
+    assert (done.added, done.removed, done.stop_reason) == ((), (OLD_DIET,), "loss")
+
+
 def test_a_relation_that_holds_of_many_things_replaces_nothing() -> None:
     tea, coffee = Triple("I", "like", "tea"), Triple("I", "like", "coffee")
     assert plan([coffee], [tea], {coffee: (0.9, 9.0), tea: (0.1, 9.0)}).removed == ()

@@ -107,6 +107,11 @@ def tune(
     )
     now = list(before)
     steps: list[tuple[list[Triple], list[Triple]]] = []
+    confirmed = [z for z in h if z in before]
+    stale = [old for old in before if old not in h and any(contradicts(z, old) for z in confirmed)]
+    if stale and not literal:
+        steps.append(([], stale))
+        now = _after(now, steps)
     reason = stop_reason(now)
     while not reason and (to_add or to_remove):
         for queue, adding in ((to_add, True), (to_remove, False)):
