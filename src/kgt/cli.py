@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 
 from kgt import __version__
+from kgt.bench import cli as benchmark
 from kgt.errors import BadInput, KGTError, NotFound
 from kgt.terminal import (
     as_json,
@@ -294,6 +295,10 @@ def demo(model: Model = None) -> None:
     from kgt.demo import run
 
     raise typer.Exit(run(out, _settings(None, model, None)))
+
+
+for command in (benchmark.bench, benchmark.report, benchmark.dataset):
+    app.command()(command)
 
 
 def main() -> None:

@@ -132,7 +132,8 @@ def _proper_name(text: str, words: list[re.Match[str]]) -> str | None:
         run = [*run, word] if capital and joined else [word] if capital else []
         if len(run) > len(best) or (len(run) == len(best) == 1 and best[0].start() == 0):
             best = run
-        if bare != word.group():
+        owns_a_name = bool(re.match(r"\s+[A-Z]", text[word.end() :]))  # "Donaldson's Hospital", not "Ana's dog"
+        if bare != word.group() and not owns_a_name:
             run = []
     if not best:
         return None

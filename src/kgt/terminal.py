@@ -87,14 +87,13 @@ def show_explanation(console: Console, explanation: Explanation) -> None:
         console.print("No entity was found in the query, so no fact was considered.", style="dim")
         return
     console.print(Text(f"About {visible(explanation.subject)} (found by: {explanation.linked_by})"))
-    table = _table("used", "P(z|q)", "P(r|T)", "subject", "relation", "object", "from")
+    table = _table("used", "P(z|q)", "odds", "subject", "relation", "object", "from")
     for r in explanation.reasons[:15]:
         made = ", ".join(f"edit {e.id}" for e in r.edits) or r.source
-        asked = r.candidate.relation_probability
-        row = ("yes" if r.used else "", f"{r.candidate.probability:.3f}", "" if asked is None else f"{asked:.3f}")
+        row = ("yes" if r.used else "", f"{r.candidate.probability:.3f}", f"{r.candidate.relevance:.2f}")
         table.add_row(*row, *_cells(r.candidate.triple), made, style="green" if r.used else "dim")
     none_wins = not any(r.used for r in explanation.reasons)
-    table.add_row("yes" if none_wins else "", f"{explanation.none:.3f}", "", "none of them")
+    table.add_row("yes" if none_wins else "", f"{explanation.none:.3f}", "1", "none of them")
     console.print(table)
 
 

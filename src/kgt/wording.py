@@ -85,7 +85,9 @@ _COPULAS = frozenset(["is", "are", "was", "were", "be"])
 _WH = frozenset(("what which who whom whose where when why how").split())
 _IS = r"(?:\s+(?:is|are|was|were)|['’]s)"
 _POSSESSED = re.compile(r"['’]s?\s+")
-_SENTENCE_START = re.compile(r"(?:[.!?)]\s+|\n\s*)(?=\S)")
+_SENTENCE_START = re.compile(r"(?:[.!?)][\"'”’]?\s+|\n\s*)(?=\S)")
+_CAPITAL_START = re.compile(r"(?<=\w)\s+(?=(?:The|In|What|Where|Which|Who|When|How|Why)\s)")
+_LEADS_UP = _PREPOSITIONS | _AUXILIARIES | _COPULAS | _ARTICLES | _WH | frozenset("and or but that if because".split())
 
 
 class Statement(NamedTuple):
@@ -161,10 +163,18 @@ def leaves_off(text: str) -> bool:
     return len(words) > 1 and words[-1] in _COPULAS | _PREPOSITIONS | _ARTICLES
 
 
-def mask(text: str, subject: str) -> str:
-    """The text without the subject's name: what is said or asked about it."""
-    found = _name_pattern(subject)
-    return " ".join(found.sub(" ", text).split()).strip(" ,") or text
+def mask(text: str, subject: str, name: str = "") -> str:
+    """The text with another name, or none, in the subject's place: what is said or asked about it.
+
+    >>> mask("What does my dog eat?", "my dog", "X"), mask("Where is my bike?", "I", "X")
+    ('What does X eat?', "Where is X's bike?")
+    """
+
+    def put(found: re.Match[str]) -> str:
+        return f" {name}'s " if name and found.group().casefold() == "my" != entity_key(subject) else f" {name} "
+
+    masked = " ".join(_name_pattern(subject).sub(put, text).split()).strip(" ,")
+    return masked.replace(f"{name} '", f"{name}'").replace(f"{name} ’", f"{name}'") or text if name else masked or text
 
 
 def sentence_about(text: str, subject: str) -> tuple[str, str]:
@@ -178,7 +188,26 @@ def sentence_about(text: str, subject: str) -> tuple[str, str]:
         return "", text
     starts = (m.end() for m in _SENTENCE_START.finditer(text) if m.end() <= found.start())
     start = max(starts, default=0)
+    start += _clause_start(text[start : found.start()], text[found.end() :], subject)
     return text[:start].strip(), text[start:]
+
+
+def _clause_start(lead: str, rest: str, subject: str) -> int:
+    """Where, in what stands before the subject in its sentence, the clause about it starts.
+
+    CounterFact's unrelated sentences need not end in a full stop ("Category:Insects of Asia X lives
+    in"). A new clause starts at a capitalised "The", "In", "What" … in mid-sentence, or at the
+    subject itself where a word stands before it that cannot lead up to a name.
+    """
+    start = 0
+    for found in _CAPITAL_START.finditer(lead):
+        if lead[: found.start()].split()[-1].casefold() not in _LEADS_UP:
+            start = found.end()
+    before = lead[start:].split()
+    joined = not before or not before[-1][-1].isalnum() or before[-1].casefold() in _LEADS_UP
+    if joined or entity_key(subject) == "i" or not rest.split() or rest.rstrip()[-1] in ".?!…":
+        return start
+    return len(lead)
 
 
 def relation_in(query: str, subject: str) -> str:

@@ -23,7 +23,8 @@ OLD_DIET = Triple("dog", "diet", "meat")
 
 
 def plan(h, graph, table, **more) -> Plan:  # type: ignore[no-untyped-def]
-    return tune(h, graph, {z: Evidence(*pair) for z, pair in table.items()}, **more)
+    settings = more.pop("settings", TuneSettings(epsilon=0.7))
+    return tune(h, graph, {z: Evidence(*pair) for z, pair in table.items()}, settings=settings, **more)
 
 
 def test_what_is_good_enough_already_stays_untouched() -> None:

@@ -1,6 +1,6 @@
-"""Language models behind two verbs: `logprobs` and `generate`."""
+"""Language models behind two verbs: score (`logprobs`) and generate."""
 
-from kgt.lm.base import Contrast, LanguageModel, Message, Request, Scored
+from kgt.lm.base import Contrast, LanguageModel, Message, Prompt, Request, Scored
 from kgt.lm.catalog import DEFAULT_MODEL, load_model, model_names
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Contrast",
     "LanguageModel",
     "Message",
+    "Prompt",
     "Request",
     "Scored",
     "load_model",

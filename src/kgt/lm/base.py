@@ -24,15 +24,28 @@ class Contrast(NamedTuple):
     When text is generated, tokens below `plausibility` × the likeliest token's probability under
     the prompt are left out (Li et al. 2022, arXiv 2210.15097, Eq. 2), which keeps words whole.
 
+    Where the context may not concern the prompt at all, the two are mixed: a continuation's
+    probability is weight · P(contrasted) + (1 − weight) · P(without), the KGT paper's Eq. 1 with
+    "none" among the facts. Token by token the weight follows by Bayes' rule from what was said so far.
+
     Attributes:
         without: the same prompt without the context.
         alpha: weight α ≥ 0; 0 is plain decoding.
         plausibility: in [0, 1]; 0 leaves every token in.
+        weight: probability in (0, 1] that the context concerns the prompt.
     """
 
     without: str
     alpha: float = 1.0
     plausibility: float = 0.0
+    weight: float = 1.0
+
+
+class Prompt(NamedTuple):
+    """A text to go on from, and how its continuation is decoded."""
+
+    text: str
+    contrast: Contrast | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +66,13 @@ class Scored(NamedTuple):
     Attributes:
         logprobs: natural log-probability of each of its tokens, float32, shape (n_tokens,).
         greedy: whether greedy generation from the prompt starts with exactly these tokens.
+        behind: how far, in nats, its tokens at worst lie behind the likeliest ones; where that is no
+            more than rounding (0.25 in bfloat16), another batch may make it greedy.
     """
 
     logprobs: npt.NDArray[np.float32]
     greedy: bool
+    behind: float = 0.0
 
     @property
     def mean(self) -> float:
@@ -105,5 +121,15 @@ class LanguageModel(Protocol):
 
         Raises:
             BadInput: the prompt leaves no room in the model's context.
+        """
+        ...
+
+    def generate_many(
+        self, prompts: Sequence[Prompt], *, max_tokens: int, top_k: int = 1, seed: int | None = None
+    ) -> list[str]:
+        """Continue many prompts in one batch, each until it ends by itself or has max_tokens.
+
+        Args:
+            top_k: draw each token from the k likeliest; 1 is greedy.
         """
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from kgt.errors import BadInput, ModelError
-from kgt.lm.base import Contrast, Message, Request, Scored
+from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
@@ -78,11 +79,15 @@ class HFModel:
                         _, without = next(distributions)
                         greedy = decode_contrast(logp, without, contrast)
                         logp = decode_contrast(logp, without, contrast._replace(plausibility=0.0))
+                        if contrast.weight < 1:
+                            odds = _odds_before(tokens, logp, without, contrast.weight)
+                            greedy, logp = mix(greedy, without, odds), mix(logp, without, odds)
                     else:
                         greedy = logp
                     chosen = logp.gather(1, tokens[:, None])[:, 0]
                     is_greedy = bool((greedy.argmax(1) == tokens).all())
-                    scored[i].append(Scored(chosen.cpu().numpy(), is_greedy))
+                    behind = (greedy.max(1).values - greedy.gather(1, tokens[:, None])[:, 0]).max()
+                    scored[i].append(Scored(chosen.cpu().numpy(), is_greedy, float(behind)))
         return scored
 
     @torch.inference_mode()
@@ -101,13 +106,14 @@ class HFModel:
         ids, mask = self._pad_left(prompts)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         cache: Any = None
+        odds = _log_odds(contrast.weight) if contrast else 0.0
         generated: list[int] = []
         shown = 0
         for _ in range(max_tokens):
             out = self._forward(ids, mask, cache, keep=1)
             cache = out.past_key_values
             logp = out.logits[:, -1].float().log_softmax(-1)
-            final = decode_contrast(logp[:1], logp[1:], contrast) if contrast else logp[:1]
+            final = self._decoded(logp[:1], logp[1:], contrast, odds)
             if temperature > 0:
                 token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
             else:
@@ -115,6 +121,7 @@ class HFModel:
             if token in self._ends:
                 break
             generated.append(token)
+            odds += self._told_by(token, logp[:1], logp[1:], contrast)
             text = self._tokenizer.decode(generated)
             cut = min((at for s in stop if (at := text.find(s)) >= 0), default=None)
             if cut is not None:
@@ -129,6 +136,66 @@ class HFModel:
         rest = self._tokenizer.decode(generated)[shown:]
         if rest:
             yield rest
+
+    @torch.inference_mode()
+    def generate_many(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_tokens: int,
+        top_k: int = 1,
+        seed: int | None = None,
+    ) -> list[str]:
+        encoded = [self._encode(p.text) for p in prompts]
+        without = [self._encode(p.contrast.without) for p in prompts if p.contrast]
+        if not encoded:
+            return []
+        self._check_room(max(map(len, encoded + without)) + max_tokens)
+        ids, mask = self._pad_left(encoded + without)
+        contrasted = torch.tensor([i for i, p in enumerate(prompts) if p.contrast], dtype=torch.long)
+        sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
+        cache: Any = None
+        texts: list[list[int]] = [[] for _ in prompts]
+        running = [True] * len(prompts)
+        odds = [_log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
+        for _ in range(max_tokens):
+            out = self._forward(ids, mask, cache, keep=1)
+            cache = out.past_key_values
+            logp = out.logits[:, -1].float().log_softmax(-1)
+            final = logp[: len(prompts)].clone()
+            for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
+                final[i] = self._decoded(logp[i : i + 1], logp[row : row + 1], prompts[i].contrast, odds[i])[0]
+            likeliest = final.topk(top_k)
+            drawn = torch.multinomial(likeliest.values.softmax(-1).cpu(), 1, generator=sampler).to(self._device)
+            chosen = likeliest.indices.gather(1, drawn)
+            for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
+                token = int(chosen[i, 0])
+                odds[i] += self._told_by(token, logp[i : i + 1], logp[row : row + 1], prompts[i].contrast)
+            for i, token in enumerate(chosen[:, 0].tolist()):
+                running[i] = running[i] and token not in self._ends
+                if running[i]:
+                    texts[i].append(token)
+            if not any(running):
+                break
+            ids = torch.cat([chosen, chosen[contrasted.to(self._device)]])
+            mask = torch.cat([mask, torch.ones_like(ids)], 1)
+        return [self._tokenizer.decode(tokens) for tokens in texts]
+
+    @staticmethod
+    def _decoded(logp: torch.Tensor, without: torch.Tensor, contrast: Contrast | None, odds: float) -> torch.Tensor:
+        """The distribution that the next token is taken from, shape (1, vocabulary)."""
+        if contrast is None:
+            return logp
+        contrasted = decode_contrast(logp, without, contrast)
+        return contrasted if contrast.weight == 1 else mix(contrasted, without, torch.tensor([odds]))
+
+    @staticmethod
+    def _told_by(token: int, logp: torch.Tensor, without: torch.Tensor, contrast: Contrast | None) -> float:
+        """How a token changes the log-odds that the context concerns the prompt."""
+        if contrast is None or contrast.weight == 1:
+            return 0.0
+        with_context = decode_contrast(logp, without, contrast._replace(plausibility=0.0))
+        return float(with_context[0, token] - without[0, token])
 
     # -- tensors ---------------------------------------------------------------------------------
 
@@ -222,6 +289,23 @@ def decode_contrast(logp: torch.Tensor, without: torch.Tensor, contrast: Contras
         floor = logp.max(-1, keepdim=True).values + torch.tensor(contrast.plausibility).log()
         mixed = mixed.masked_fill(logp < floor, float("-inf"))
     return mixed.log_softmax(-1)
+
+
+def mix(contrasted: torch.Tensor, without: torch.Tensor, odds: torch.Tensor) -> torch.Tensor:
+    """Log of w·contrasted + (1 − w)·without, rows of log-probabilities (n, vocabulary); odds = log w/(1 − w), (n,)."""
+    odds = odds.to(contrasted)[:, None]
+    logsigmoid = torch.nn.functional.logsigmoid
+    return torch.logaddexp(logsigmoid(odds) + contrasted, logsigmoid(-odds) + without)
+
+
+def _odds_before(tokens: torch.Tensor, logp: torch.Tensor, without: torch.Tensor, weight: float) -> torch.Tensor:
+    """The log-odds of the context before each token, those before it being said; shape (n,)."""
+    told = (logp.gather(1, tokens[:, None]) - without.gather(1, tokens[:, None]))[:, 0]
+    return _log_odds(weight) + torch.cumsum(told, 0) - told
+
+
+def _log_odds(weight: float) -> float:
+    return math.log(weight) - math.log1p(-weight) if weight < 1 else math.inf
 
 
 def _check_hub(name: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kgt.lm.base import Contrast, LanguageModel, Message, Request, Scored
+from kgt.lm.base import Contrast, LanguageModel, Message, Prompt, Request, Scored
 from kgt.method.templates import Templates
 from kgt.triple import Triple
 from kgt.wording import is_unfinished, sentence, sentence_about
@@ -19,7 +19,6 @@ def prompt(
     model: LanguageModel,
     templates: Templates,
     query: str,
-    subject: str,
     facts: Sequence[Triple] = (),
     *,
     turns: Sequence[Message] = (),
@@ -32,13 +31,15 @@ def prompt(
         stem: how the answer is made to begin.
     """
     messages: list[Message] = []
+    told = " ".join(sentence(z) for z in facts)
+    if facts and templates.raw:
+        return templates.raw.format(query=query, facts=told) + (f" {stem}" if stem else "")
     if facts:
-        told = " ".join(sentence(z) for z in facts)
         messages.append({"role": "system", "content": templates.reasoning.format(facts=told)})
     messages += turns
     if is_unfinished(query):
         messages.append({"role": "user", "content": templates.finish_with_facts if facts else templates.finish})
-        return model.chat(messages, prefill=sentence_about(query, subject)[1] if subject else query)
+        return model.chat(messages, prefill=query)
     messages.append({"role": "user", "content": query})
     return model.chat(messages, prefill=stem)
 
@@ -51,11 +52,17 @@ def answer_scores(
     facts: Sequence[Triple],
     answers: Sequence[str],
     *,
+    weight: float = 1.0,
     stem: str = "",
 ) -> list[Scored]:
     """Score answers to a query as the assistant would give them: with its facts and its decoding (Eq. 1)."""
-    text, contrast = _decoding(model, templates, query, subject, facts, stem=stem)
-    return model.logprobs([Request(text, tuple(_joined(text, answer) for answer in answers), contrast)])[0]
+    start = answer_prompt(model, templates, query, subject, facts, weight=weight, stem=stem)
+    return model.logprobs([answers_request(start, answers)])[0]
+
+
+def answers_request(start: Prompt, answers: Sequence[str]) -> Request:
+    """The request that scores answers after a prompt."""
+    return Request(start.text, tuple(_joined(start.text, answer) for answer in answers), start.contrast)
 
 
 def reasoning_probabilities(
@@ -74,8 +81,7 @@ def reasoning_probabilities(
     """
     requests = []
     for z in triples:
-        text, contrast = _decoding(model, templates, query, subject, [z], stem=stem)
-        requests.append(Request(text, (_joined(text, answer),), contrast))
+        requests.append(answers_request(answer_prompt(model, templates, query, subject, [z], stem=stem), [answer]))
     return [scored[0].probability for scored in model.logprobs(requests)]
 
 
@@ -86,13 +92,14 @@ def generate_answer(
     subject: str,
     facts: Sequence[Triple],
     *,
+    weight: float = 1.0,
     turns: Sequence[Message] = (),
     max_tokens: int,
     temperature: float = 0.0,
     seed: int | None = None,
 ) -> Iterator[str]:
     """The answer's text, piece by piece; an unfinished sentence is finished to its end."""
-    text, contrast = _decoding(model, templates, query, subject, facts, turns=turns)
+    text, contrast = answer_prompt(model, templates, query, subject, facts, weight=weight, turns=turns)
     if is_unfinished(query):
         stop: tuple[str, ...] = ("\n", ". ")
     else:
@@ -100,21 +107,29 @@ def generate_answer(
     return model.generate(text, max_tokens=max_tokens, stop=stop, temperature=temperature, seed=seed, contrast=contrast)
 
 
-def _decoding(
+def answer_prompt(
     model: LanguageModel,
     templates: Templates,
     query: str,
     subject: str,
     facts: Sequence[Triple],
     *,
+    weight: float = 1.0,
     turns: Sequence[Message] = (),
     stem: str = "",
-) -> tuple[str, Contrast | None]:
-    text = prompt(model, templates, query, subject, facts, turns=turns, stem=stem)
-    if not facts or templates.alpha == 0:
-        return text, None
-    without = prompt(model, templates, query, subject, turns=turns, stem=stem)
-    return text, Contrast(without, templates.alpha, templates.plausibility)
+) -> Prompt:
+    """What the model answers from: the prompt with its facts, contrasted and mixed with the one without them.
+
+    Args:
+        weight: probability that the query asks for the facts, the rest being that of "none" (Eq. 1).
+    """
+    if facts and is_unfinished(query):
+        query = sentence_about(query, subject)[1]
+    text = prompt(model, templates, query, facts, turns=turns, stem=stem)
+    if not facts or (templates.alpha == 0 and weight == 1):
+        return Prompt(text)
+    without = prompt(model, templates, query, turns=turns, stem=stem)
+    return Prompt(text, Contrast(without, templates.alpha, templates.plausibility, weight))
 
 
 def _joined(prompt: str, answer: str) -> str:

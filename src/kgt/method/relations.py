@@ -45,20 +45,27 @@ def personalised_triples(
     templates: Templates,
     given: Sequence[str] = (),
 ) -> list[Triple]:
-    """H(q, a, K): at most K distinct triples (e_q, r, e_a), the user's relations first; never empty.
+    """H(q, a, K): at most K distinct triples (e_q, r, e_a), what the user stated first; never empty.
 
     Args:
         given: relations the user named; with them the model is not asked (paper, Fig. 3).
     """
-    names = list(given) + list(pair.relations)
-    missing = k - len(names)
-    if not given and missing > 0:
-        names += model_relations(pair, missing, model, encoder, templates)
-    if not names:
-        names = ["is"]
+    stated = stated_triples(pair, k, given)
+    if given or len(stated) == k:
+        return stated
+    names = [z.relation for z in stated] if pair.relations else []
+    names += model_relations(pair, k - len(names), model, encoder, templates)
+    return _triples(pair, names or ["is"], k)
+
+
+def stated_triples(pair: Pair, k: int, given: Sequence[str] = ()) -> list[Triple]:
+    """The part of H that needs no model: the relations the user named, then those the query and feedback word."""
+    return _triples(pair, [*given, *pair.relations] or ["is"], k)
+
+
+def _triples(pair: Pair, names: Sequence[str], k: int) -> list[Triple]:
     distinct = {relation_key(name): name for name in reversed(names)}
-    ordered = sorted(distinct.values(), key=names.index)
-    return [Triple(pair.subject, name, pair.object) for name in ordered[:k]]
+    return [Triple(pair.subject, name, pair.object) for name in sorted(distinct.values(), key=names.index)[:k]]
 
 
 def model_relations(

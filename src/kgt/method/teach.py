@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kgt.graph import Edit, Fact, ScoredTriple
@@ -12,16 +12,19 @@ from kgt.method.conflict import contradicts
 from kgt.method.objective import Evidence, retrieval_probabilities
 from kgt.method.pair import Pair
 from kgt.method.reasoning import answer_scores, reasoning_probabilities
-from kgt.method.retrieval import MAX_SCORED, MAX_USED, retrieve, taught_queries
+from kgt.method.retrieval import retrieval, retrieve, taught_queries
 from kgt.method.templates import Templates
 from kgt.method.tune import Plan, TuneSettings, tune
 from kgt.triple import Triple, entity_key
 from kgt.wording import is_unfinished
 
+MAX_JUDGED = 24
+"""Most old facts that one edit judges: a hub costs no more than this."""
+
 
 def decide_edit(
     pair: Pair,
-    h: Sequence[Triple],
+    stated: Sequence[Triple],
     facts: Sequence[Fact],
     model: LanguageModel,
     encoder: SentenceEncoder | None,
@@ -30,19 +33,29 @@ def decide_edit(
     *,
     user: str,
     scope: bool = True,
+    guess: Callable[[], Sequence[Triple]] | None = None,
 ) -> Edit:
     """The edit of G_q that makes the pair's query get the pair's answer; nothing is stored.
+
+    What the user stated goes in before what the model guesses, so where it is enough by the stop
+    rule, nothing is guessed (docs/decisions/0004).
 
     While deciding, new triples are judged without the query that teaches them, as a rephrasing
     will see them (docs/decisions/0006).
 
     Args:
-        h: H(q, a, K), the triples that the user stated first.
+        stated: the triples of H(q, a, K) that the user said, or the whole of H.
+        guess: gives all of H(q, a, K), for when the stated ones are not enough.
         facts: what the user sees of e_q, G_q.
 
     Returns:
         The edit; without changes and with stop reason "known" where the graph says so already.
     """
+    if guess and not settings.literal:
+        edit = decide_edit(pair, stated, facts, model, encoder, templates, settings, user=user, scope=scope)
+        if edit.stop_reason != "exhausted":
+            return edit
+    h = list(guess()) if guess else stated
     known = [f.triple for f in facts]
     replaced = [] if pair.adds else [f.triple for f in facts if _answered_otherwise(f, pair)]
     stale = [old for old in known if not pair.adds and any(contradicts(z, old) for z in h)]
@@ -51,10 +64,18 @@ def decide_edit(
         return edit
     graph = list(dict.fromkeys([*known, *h]))
     seen = retrieve(
-        pair.query, pair.subject, graph, model, encoder, templates, taught_by=taught_queries(facts), scope=scope
+        pair.query,
+        pair.subject,
+        graph,
+        model,
+        encoder,
+        templates,
+        taught_by=taught_queries(facts),
+        scope=scope,
+        none=1.0,
     )
     none = 1.0 if scope else 0.0
-    asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_SCORED]
+    asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_JUDGED]
     judged = list(dict.fromkeys([*h, *replaced, *stale, *asked_for]))
     stem = "" if is_unfinished(pair.query) else pair.stem
     given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, judged, stem=stem)
@@ -62,8 +83,17 @@ def decide_edit(
     evidence = {c.triple: Evidence(answer.get(c.triple, 1.0), c.relevance) for c in seen.candidates}
 
     def generates(now: Sequence[Triple]) -> bool:
-        used = [c.triple for c in seen.candidates if c.triple in now and c.relevance > none][:MAX_USED]
-        (score,) = answer_scores(model, templates, pair.query, pair.subject, used, [pair.object], stem=stem)
+        found = retrieval({c.triple: c.relevance for c in seen.candidates if c.triple in now}, none)
+        (score,) = answer_scores(
+            model,
+            templates,
+            pair.query,
+            pair.subject,
+            [c.triple for c in found.used],
+            [pair.object],
+            weight=found.weight,
+            stem=stem,
+        )
         return score.greedy
 
     plan = tune(

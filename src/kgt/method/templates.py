@@ -21,8 +21,8 @@ class Templates:
         finish, finish_with_facts: user message where the query is a sentence to be finished; the
             sentence itself then starts the assistant's turn.
         retrieval: text whose continuation is the relation (the paper's retrieval template).
-        retrieval_prior: the same without the query; dividing by it leaves what the query says.
         relations: the paper's relation template, filled with K, subject, object, query and answer.
+        raw: a whole prompt with facts and query that takes the place of the chat; "" where there is none.
         alpha, plausibility: context-aware decoding of answers with facts (see `kgt.lm.base.Contrast`).
     """
 
@@ -30,17 +30,22 @@ class Templates:
     finish: str = "Complete the sentence."
     finish_with_facts: str = "Complete the sentence using the facts."
     retrieval: str = "To answer the query: {query}, I need information {subject}"
-    retrieval_prior: str = "I need information {subject}"
     relations: str = (
         "Based on the provided query and answer, identify {k} types of relationships between the subject"
         " {subject} and the object {object}, considering the context of the query and answer."
         " <query>: {query} <answer>: {answer} <subject>: {subject} <object>: {object} <relation>:"
     )
+    raw: str = ""
     alpha: float = 1.5
     plausibility: float = 0.01
 
 
 DEFAULT = Templates()
+PAPER = Templates(
+    raw="Answer the query considering the user's personalized facts. <question>: {query} <facts>: {facts} <answer>:",
+    alpha=0.0,
+)
+"""The paper's reasoning template as printed, plain decoding: for the ablation."""
 FAMILIES: dict[str, Templates] = {}
 """Model name prefix (lower case) → templates that measured better for that family than the default."""
 

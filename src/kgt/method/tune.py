@@ -24,14 +24,14 @@ class TuneSettings:
 
     Attributes:
         k: size of H.
-        epsilon: the loss L (natural log) at which it is enough; 0.7 = P(a|q,z)·P(z|q) of one half.
+        epsilon: the loss L (natural log) at which it is enough; 1.3 = P(a|q,z)·P(z|q) of 27 %.
         stop: Algorithm 1's rule L ≤ ε, the prose's "until the model generates the answer", or either.
         literal: the algorithm exactly as printed: the loss over all of H (infinite until all are
             in), any old triple removable, nothing taken back at the end.
     """
 
     k: int = 5
-    epsilon: float = 0.7
+    epsilon: float = 1.3
     stop: StopRule = "loss"
     literal: bool = False
 
