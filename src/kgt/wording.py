@@ -302,6 +302,9 @@ def _relation_of_question(asked: str, before: str, after: str, inflect: Callable
         if does.group(1).casefold() == "where" and predicate.split()[-1] in _PLACED:
             predicate += " in"
         return predicate
+    of_kind = re.fullmatch(r"(?:what|which)\s+(.+?)\s+(?:is|are|was|were)", before, re.IGNORECASE)
+    if of_kind and not after:  # "What breed is X?"
+        return of_kind.group(1)
     noun_of = re.fullmatch(rf"(?:what|who|which|where|when){_IS}\s+(.+?)\s+(?:of|for|in|to|at)", before, re.IGNORECASE)
     if noun_of and not after:
         return _noun(noun_of.group(1))

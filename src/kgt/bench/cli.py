@@ -36,7 +36,7 @@ def bench(
     engine: Annotated[str, typer.Option("--engine", help="processes or ray.")] = "processes",
     batch: Annotated[int, typer.Option("--batch", min=1, help="Most questions in a batch.")] = 32,
     k: Annotated[int, typer.Option("--k", min=1, help="KGT: size of H.")] = 5,
-    epsilon: Annotated[float, typer.Option("--epsilon", help="KGT: the loss at which Algorithm 1 stops.")] = 1.3,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="KGT: the loss at which Algorithm 1 stops.")] = 1.5,
     stop: Annotated[str, typer.Option("--stop", help="KGT: loss, generates or either.")] = "loss",
     literal: Annotated[bool, typer.Option("--literal", help="KGT: Algorithm 1 as printed.")] = False,
     relations: Annotated[str, typer.Option("--relations", help="KGT: words, user or model.")] = "words",

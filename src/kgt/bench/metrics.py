@@ -72,7 +72,7 @@ def of_case(
         found["TRR"] = fmean(h.says_true for h in neighbourhood)
     kept = {
         "other_entity_locality": [h.unchanged for h in neighbourhood if h.unchanged is not None],
-        "same_subject_locality": [h.unchanged for h in same_subject if h.unchanged is not None],
+        "same_subject_locality": [kept for h in same_subject if (kept := keeps_its_answer(h)) is not None],
     }
     found |= {name: fmean(unchanged) for name, unchanged in kept.items() if unchanged}
     if "other_entity_locality" in found:
@@ -88,6 +88,15 @@ def prefers_new(heard: Heard) -> bool:
 def prefers_true(heard: Heard) -> bool:
     """ROME's neighbourhood success on one prompt: NLL(true) < NLL(new)."""
     return heard.true is not None and heard.true > heard.new
+
+
+def keeps_its_answer(heard: Heard) -> bool | None:
+    """Whether a question on another relation keeps its answer, or has the one expected of it.
+
+    In PeInt other pairs of the user answer it, so that the expected answer, not the model's former
+    one, must be likelier than the taught one. None where the model's former answer is unknown.
+    """
+    return heard.unchanged if heard.true is None else prefers_true(heard) or heard.unchanged
 
 
 def magnitude(heard: Heard) -> float:

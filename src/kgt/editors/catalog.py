@@ -29,7 +29,7 @@ class Ablation:
     """
 
     k: int = 5
-    epsilon: float = 1.3
+    epsilon: float = 1.5
     stop: StopRule = "loss"
     literal: bool = False
     relations: RelationSource = "words"

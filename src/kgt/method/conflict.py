@@ -21,6 +21,11 @@ LISTED = frozenset(
 """Relations that hold of many objects at once (normalised); every other relation holds of one at a time."""
 
 
-def contradicts(new: Triple, old: Triple) -> bool:
-    """Whether the new fact replaces the old: same subject and relation, another object, and room for only one."""
-    return new.key[:2] == old.key[:2] and new.key[2] != old.key[2] and new.key[1] not in LISTED
+def contradicts(new: Triple, old: Triple, *, replaces: bool = False) -> bool:
+    """Whether the new fact replaces the old: same subject and relation, another object, and room for only one.
+
+    Args:
+        replaces: the user said that something changed, so that there is room for one in any relation.
+    """
+    same = new.key[:2] == old.key[:2] and new.key[2] != old.key[2]
+    return same and (replaces or new.key[1] not in LISTED)

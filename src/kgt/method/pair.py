@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kgt.errors import BadInput
 from kgt.triple import clean, entity_key
-from kgt.wording import is_question, is_unfinished, relation_in, sentence_about, statement_in, stem
+from kgt.wording import Statement, is_question, is_unfinished, relation_in, sentence_about, statement_in, stem
 
 MAX_QUERY = 4000
 MAX_FEEDBACK = 1000
@@ -22,6 +22,12 @@ _MARKER = re.compile(
 _NO_CORRECTION = re.compile(
     r"(?:thanks?|thank you|problem|worries|need|idea|way|one|more|i(?:['’]m| am) (?:fine|good|done))\b", re.IGNORECASE
 )
+_NOW = re.compile(
+    r"\s*\b(?:right now|nowadays|now|these days|currently|at present|at the moment|from now on|any ?more|any longer)\b",
+    re.IGNORECASE,
+)
+_CHANGE = re.compile(r"\b(?:no longer|instead|changed?|switched|moved|replaced|became|not any ?more)\b", re.IGNORECASE)
+_CONTRACTED = {"'m": " am", "'re": " are", "'ve": " have"}
 _ALSO = re.compile(r"\b(?:also|too|as well|in addition|another)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?:it|he|she|they)\b['’]?s?\s+", re.IGNORECASE)
 _LEAD = re.compile(
@@ -41,6 +47,8 @@ class Pair:
         stem: how an answering sentence begins ("My sister lives in"), so that P(a|q) can be read
             off the object alone; "" where no such sentence is known.
         adds: whether the feedback says that its fact joins others ("also") and replaces none.
+        replaces: whether it says that something changed ("now", "no longer"), so that its fact takes the
+            place of any other of the same relation.
     """
 
     query: str
@@ -50,6 +58,7 @@ class Pair:
     relations: tuple[str, ...]
     stem: str
     adds: bool = False
+    replaces: bool = False
 
 
 def read_pair(query: str, feedback: str, subject: str, object: str | None = None) -> Pair:
@@ -72,17 +81,22 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
         raise BadInput(f"{answer!r} says that the answer is wrong, not what is right.", "Say what the right answer is.")
     worded = []
     beginning = ""
+    said = re.sub(r"['’](?:m|re|ve)\b", lambda m: _CONTRACTED[m.group().replace("’", "'").casefold()], said)
     adds = bool(_ALSO.search(said))
+    replaces = not adds and bool(_NOW.search(f"{query} {said}") or _CHANGE.search(said))
+    timeless, said = _NOW.sub("", query), clean(_NOW.sub("", said)).strip(" ,") or said
     if adds:
         said = clean(_ALSO.sub("", said)).strip(" ,") or said
     pronoun = _PRONOUN.match(said)
     statement = statement_in(f"{subject} {said[pronoun.end() :]}" if pronoun else said, subject)
     if pronoun and statement and statement.relation.casefold() in ("is", "are", "was", "were"):
         statement = None  # "It's Rex" names the object; the query's words name the relation
+    if statement and object:
+        statement = _cut_at(statement, clean(object))
     if statement:
         worded.append(statement.relation)
         beginning = stem(subject, statement.relation)
-    own = relation_in(query, subject)
+    own = relation_in(timeless, subject)
     if own:
         worded.append(own)
     if is_unfinished(query):
@@ -94,7 +108,14 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
     told = clean(told).strip(' .,!;:"“”') or clean(told)
     if entity_key(told) == entity_key(subject):
         raise BadInput(f"The feedback only repeats the subject {subject!r}.", "Say what is true of it.")
-    return Pair(query, answer, clean(subject), told, tuple(dict.fromkeys(worded)), beginning, adds)
+    return Pair(query, answer, clean(subject), told, tuple(dict.fromkeys(worded)), beginning, adds, replaces)
+
+
+def _cut_at(statement: Statement, object: str) -> Statement:
+    """A statement whose object is known: what stands before it belongs to the relation ("is a", "is closed on")."""
+    at = statement.object.casefold().find(object.casefold())
+    lead = statement.object[:at].strip() if at > 0 else ""
+    return Statement(f"{statement.relation} {lead}", object) if lead else statement
 
 
 def checked_query(query: str) -> str:

@@ -2,7 +2,7 @@
 
 Eq. 5 normalises over the triples at e_q, so a single stored fact is retrieved for any question
 about its entity. Here each triple competes against "none": its relevance is the odds that it
-answers the query (`kgt.method.scope`), beside which none has a weight of its own.
+answers the query (`kgt.method.scope`), and none has relevance 1.
 """
 
 from __future__ import annotations
@@ -22,9 +22,6 @@ from kgt.method.templates import Templates
 from kgt.triple import Triple
 from kgt.wording import sentence_about
 
-NONE = 3.7
-"""Weight of "none" when a question is asked: most questions about an entity ask for no given fact. While an edit
-is decided it is 1: feedback to a query says that the query does ask for the fact."""
 MAX_USED = 3
 """Most facts put into the context of an answer."""
 LEAST_SHARE = 0.25
@@ -49,22 +46,36 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """What the graph offers a query: candidates, likeliest first, and the probability of none."""
+    """What the graph offers a query: candidates, likeliest first, and the probability of none.
+
+    Attributes:
+        shared: facts of the base, common knowledge that the model mostly has: weighed only where likelier than none.
+    """
 
     candidates: tuple[Candidate, ...] = ()
     none: float = 1.0
+    shared: frozenset[Triple] = frozenset()
 
     @property
     def used(self) -> tuple[Candidate, ...]:
-        """The facts that shape the answer: likely enough, and near the likeliest, at most MAX_USED."""
+        """The facts that decide the answer: those weighed that are likelier than none."""
+        return tuple(c for c in self.weighed if c.probability > self.none)
+
+    @property
+    def weighed(self) -> tuple[Candidate, ...]:
+        """The facts in the answer's context: likely enough, and near the likeliest, at most MAX_USED."""
         floor = max(LEAST_WEIGHT, LEAST_SHARE * max((c.probability for c in self.candidates), default=0.0))
-        return tuple(c for c in self.candidates if c.probability >= floor)[:MAX_USED]
+        return tuple(
+            c
+            for c in self.candidates
+            if c.probability >= floor and (c.probability > self.none or c.triple not in self.shared)
+        )[:MAX_USED]
 
     @property
     def weight(self) -> float:
-        """How much the used facts count in the answer against the model's own (Eq. 1): their share beside "none"."""
-        used = sum(c.probability for c in self.used)
-        return used / (used + self.none) if used else 0.0
+        """How much the weighed facts count in the answer against the model's own (Eq. 1): their share beside "none"."""
+        facts = sum(c.probability for c in self.weighed)
+        return facts / (facts + self.none) if facts else 0.0
 
 
 def retrieve(
@@ -77,18 +88,16 @@ def retrieve(
     *,
     taught_by: Mapping[Triple, str] = MappingProxyType({}),
     scope: bool = True,
-    none: float = NONE,
 ) -> Retrieval:
     """P(z|q) for triples that start at the query's entity.
 
     Args:
         taught_by: the query whose answer a triple was, where there was one.
         scope: False gives the paper's Eq. 5 as written: relevance = P_θ(r|T), no "none".
-        none: weight of "none of these" beside the odds.
     """
-    none = none if scope else 0.0
+    none = 1.0 if scope else 0.0
     if not triples:
-        return Retrieval(none=1.0 if scope else 0.0)
+        return Retrieval(none=none)
     if scope:
         odds = np.exp(log_odds(query, subject, triples, encoder, taught_by)).tolist()
     else:

@@ -25,11 +25,12 @@ STAND_INS = ("", "X", "someone")
 
 Floats = npt.NDArray[np.float64]
 
-WEIGHTS: Floats = np.array([3.85, 3.16, 1.84, -0.46, 2.86, 2.6, 2.41, 1.73])
-OFFSET = -6.99
-"""Log-odds = weights · cosines + offset. The cosines: with each stand-in to the fact and to the query that
-taught it, then to the relation's name, then the largest of all."""
-VAGUE = 1.4
+WEIGHTS: Floats = np.array([2.98, 3.49, 0.01, -0.19, 2.83, 3.44, 1.88, 0.75, 1.95])
+OFFSET = -6.67
+"""Log-odds = weights · signals + offset. The signals: with each stand-in the cosine to the fact and to the query
+that taught it, the cosine to the relation's name, the largest of all, and 1 for a question, whose cosines are
+lower than those of an unfinished sentence."""
+VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
 """The same with the share of words in common, where no sentence encoder is installed."""
@@ -46,7 +47,7 @@ def log_odds(
     encoder: SentenceEncoder | None,
     taught_by: Mapping[Triple, str] = MappingProxyType({}),
 ) -> Floats:
-    """Natural log of the odds that each triple answers the query, shape (n,); 0 is even odds before `kgt.method.retrieval.NONE`.
+    """Natural log of the odds that each triple answers the query, shape (n,); 0 is as likely as none.
 
     Args:
         subject: the query's entity, at which the triples start.
@@ -57,17 +58,17 @@ def log_odds(
         return np.full(len(triples), VAGUE)
     if encoder is None:
         return OVERLAP_WEIGHT * _overlaps(asked, subject, triples, taught_by) + OVERLAP_OFFSET
-    return cosines(asked, subject, triples, encoder, taught_by) @ WEIGHTS + OFFSET
+    return signals(asked, subject, triples, encoder, taught_by) @ WEIGHTS + OFFSET
 
 
-def cosines(
+def signals(
     asked: str,
     subject: str,
     triples: Sequence[Triple],
     encoder: SentenceEncoder,
     taught_by: Mapping[Triple, str] = MappingProxyType({}),
 ) -> Floats:
-    """How near a query is to each triple in meaning; shape (n, 8), the columns that `WEIGHTS` names."""
+    """What tells how near a query is to each triple in meaning; shape (n, 9), the columns that `WEIGHTS` names."""
     if not triples:
         return np.zeros((0, len(WEIGHTS)))
     texts = [mask(asked, subject, name) for name in STAND_INS]
@@ -77,7 +78,8 @@ def cosines(
     queries, facts = vectors[: len(STAND_INS)], vectors[len(STAND_INS) :].reshape(len(triples), -1, vectors.shape[1])
     each = [facts[:, 2 * i + side] @ queries[i] for i in range(len(STAND_INS)) for side in (0, 1)]
     found = np.stack([*each, facts[:, -1] @ queries[0]], axis=1)
-    return np.concatenate([found, found.max(1, keepdims=True)], axis=1)
+    question = np.full((len(triples), 1), float(is_question(asked)))
+    return np.concatenate([found, found.max(1, keepdims=True), question], axis=1)
 
 
 def views(z: Triple, subject: str, taught_by: str) -> list[str]:

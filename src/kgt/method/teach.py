@@ -55,10 +55,12 @@ def decide_edit(
         edit = decide_edit(pair, stated, facts, model, encoder, templates, settings, user=user, scope=scope)
         if edit.stop_reason != "exhausted":
             return edit
+        guessed = decide_edit(pair, list(guess()), facts, model, encoder, templates, settings, user=user, scope=scope)
+        return min(edit, guessed, key=lambda e: e.loss_after or 0.0)
     h = list(guess()) if guess else stated
     known = [f.triple for f in facts]
     replaced = [] if pair.adds else [f.triple for f in facts if _answered_otherwise(f, pair)]
-    stale = [old for old in known if not pair.adds and any(contradicts(z, old) for z in h)]
+    stale = [old for old in known if not pair.adds and any(contradicts(z, old, replaces=pair.replaces) for z in h)]
     edit = Edit(user=user, kind="teach", query=pair.query, answer=pair.answer, stop_reason="known")
     if any(z in known for z in h) and not replaced and not stale:
         return edit
@@ -72,7 +74,6 @@ def decide_edit(
         templates,
         taught_by=taught_queries(facts),
         scope=scope,
-        none=1.0,
     )
     none = 1.0 if scope else 0.0
     asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_JUDGED]
@@ -89,13 +90,14 @@ def decide_edit(
             templates,
             pair.query,
             pair.subject,
-            [c.triple for c in found.used],
+            [c.triple for c in found.weighed],
             [pair.object],
             weight=found.weight,
             stem=stem,
         )
         return score.greedy
 
+    known_relevance = {c.triple: c.relevance for c in seen.candidates if c.triple in known}
     plan = tune(
         h,
         known,
@@ -104,7 +106,10 @@ def decide_edit(
         settings=settings,
         stated=h[: len(pair.relations)],
         removes=not pair.adds,
-        contradicts=lambda new, old: old in replaced or (not pair.adds and contradicts(new, old)),
+        rivals=[c.triple for c in retrieval(known_relevance, none).used],
+        contradicts=lambda new, old: (
+            old in replaced or (not pair.adds and contradicts(new, old, replaces=pair.replaces))
+        ),
         generates=generates,
     )
     return _written(edit, plan, known, evidence, none, model.name)

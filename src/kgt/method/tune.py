@@ -24,14 +24,14 @@ class TuneSettings:
 
     Attributes:
         k: size of H.
-        epsilon: the loss L (natural log) at which it is enough; 1.3 = P(a|q,z)·P(z|q) of 27 %.
+        epsilon: the loss L (natural log) at which it is enough; 1.5 = P(a|q,z)·P(z|q) of 22 %.
         stop: Algorithm 1's rule L ≤ ε, the prose's "until the model generates the answer", or either.
         literal: the algorithm exactly as printed: the loss over all of H (infinite until all are
             in), any old triple removable, nothing taken back at the end.
     """
 
     k: int = 5
-    epsilon: float = 1.3
+    epsilon: float = 1.5
     stop: StopRule = "loss"
     literal: bool = False
 
@@ -56,6 +56,7 @@ def tune(
     settings: TuneSettings = TuneSettings(),
     stated: Collection[Triple] = (),
     removes: bool = True,
+    rivals: Collection[Triple] | None = None,
     contradicts: Callable[[Triple, Triple], bool] = contradicts,
     generates: Callable[[Sequence[Triple]], bool] | None = None,
 ) -> Plan:
@@ -73,6 +74,7 @@ def tune(
         evidence: for every triple of H and of the graph.
         stated: the triples of H that the user said in so many words.
         none: weight of "none" against the relevances; 0 for the paper's Eq. 5.
+        rivals: the old facts that would shape the answer; any that the query asks for, if not given.
         removes: whether rivals may be removed; not where the user only adds ("also").
         contradicts: whether its first argument, when added, replaces the second.
         generates: whether the model with this graph at e_q generates the answer; needed by the
@@ -96,7 +98,8 @@ def tune(
 
     def is_rival(old: Triple) -> bool:
         joins = any(old.key[:2] == z.key[:2] and not contradicts(z, old) for z in h)
-        return not joins and evidence[old].relevance > none and evidence[old].reasoning < best
+        asked_for = evidence[old].relevance > none and (rivals is None or old in rivals)
+        return not joins and asked_for and evidence[old].reasoning < best
 
     to_add = sorted(
         (z for z in h if z not in before), key=lambda z: (literal or z not in stated, -evidence[z].reasoning)
