@@ -2,7 +2,7 @@
 
 Eq. 5 normalises over the triples at e_q, so a single stored fact is retrieved for any question
 about its entity. Here each triple competes against "none": its relevance is the odds that it
-answers the query (`kgt.method.scope`), and none has relevance 1.
+answers the query (`kgt.method.scope`), beside which none has a weight of its own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from kgt.method.templates import Templates
 from kgt.triple import Triple
 from kgt.wording import sentence_about
 
+NONE = 1.5
+"""Weight of "none" when a question is asked: most questions about an entity ask for no given fact. While an edit
+is decided it is 1: feedback to a query says that the query does ask for the fact."""
 MAX_USED = 3
 """Most facts put into the context of an answer."""
 LEAST_SHARE = 0.25
@@ -88,16 +91,18 @@ def retrieve(
     *,
     taught_by: Mapping[Triple, str] = MappingProxyType({}),
     scope: bool = True,
+    none: float = NONE,
 ) -> Retrieval:
     """P(z|q) for triples that start at the query's entity.
 
     Args:
         taught_by: the query whose answer a triple was, where there was one.
         scope: False gives the paper's Eq. 5 as written: relevance = P_θ(r|T), no "none".
+        none: weight of "none of these" beside the odds.
     """
-    none = 1.0 if scope else 0.0
+    none = none if scope else 0.0
     if not triples:
-        return Retrieval(none=none)
+        return Retrieval(none=1.0 if scope else 0.0)
     if scope:
         odds = np.exp(log_odds(query, subject, triples, encoder, taught_by)).tolist()
     else:

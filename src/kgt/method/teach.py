@@ -74,6 +74,7 @@ def decide_edit(
         templates,
         taught_by=taught_queries(facts),
         scope=scope,
+        none=1.0,
     )
     none = 1.0 if scope else 0.0
     asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_JUDGED]
