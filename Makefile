@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 DATA ?= ../shared/data
+RUNS ?= runs
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,9 +23,11 @@ check: $(VENV)/.ready ## Lint, type check and test
 chat: $(VENV)/.ready ## Chat with the bundled model; correct it and it remembers
 	@$(BIN)/kgt chat
 
-bench: $(VENV)/.ready ## Print the README's numbers (DATA=folder with counterfact/ and pararel/)
-	@$(BIN)/python benchmarks/quick_counterfact.py --data $(DATA)/counterfact --n 200
-	@$(BIN)/python benchmarks/scope.py --data $(DATA)/pararel
+bench: $(VENV)/.ready ## Measure kgt, klamp and no_edit on three data sets, with a report (DATA=folder, RUNS=folder)
+	@$(BIN)/kgt bench --dataset counterfact --n 300 --fluency 5 --data $(DATA) --out $(RUNS)/counterfact
+	@$(BIN)/kgt bench --dataset extension --n 300 --data $(DATA) --out $(RUNS)/extension
+	@$(BIN)/kgt bench --dataset peint --data $(DATA) --out $(RUNS)/peint
+	@$(BIN)/kgt report $(RUNS)/counterfact $(RUNS)/extension $(RUNS)/peint --out $(RUNS)/report
 
 clean: ## Remove the virtual environment
 	rm -rf $(VENV)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from kgt.errors import BadInput, ModelError, NotFound
-from kgt.lm import Contrast, LanguageModel, Request, load_model
+from kgt.lm import Contrast, LanguageModel, Prompt, Request, load_model
 from kgt.lm.hf import HFModel
 
 from ..reference import continuation_logprobs
@@ -155,3 +155,46 @@ def test_names_that_load_nothing_say_what_to_do(cache: Path, tmp_path: Path, mon
         with pytest.raises(kind, match=message) as caught:
             load_model(name, cache)
         assert caught.value.hint
+
+
+def test_a_mixture_is_eq_1_over_whole_continuations(exact: HFModel) -> None:
+    """P = w·P(with facts) + (1 − w)·P(without), each over all tokens of the continuation."""
+    without, weight = "The capital is", 0.3
+    for continuation in (" Paris", " a city in the north"):
+        mixed = exact.logprobs([Request(SHORT, (continuation,), Contrast(without, 1.5, 0.0, weight))])[0][0]
+        facts = sum(oracle(exact, SHORT, continuation, Contrast(without, alpha=1.5)))
+        plain = sum(oracle(exact, without, continuation))
+        expected = np.logaddexp(np.log(weight) + facts, np.log(1 - weight) + plain)
+        assert mixed.logprobs.sum() == pytest.approx(expected, abs=1e-2)
+
+
+def test_a_mixture_generates_what_it_scores_as_greedy(exact: HFModel) -> None:
+    for weight in (0.05, 0.5, 0.95):
+        contrast = Contrast("Complete the sentence. It is", 1.0, 0.01, weight)
+        text = "".join(exact.generate(LONG, max_tokens=3, contrast=contrast))
+        (scored,) = exact.logprobs([Request(LONG, (text,), contrast)])[0]
+        assert scored.greedy
+        assert scored.behind == 0
+
+
+def test_with_hardly_any_weight_the_plain_answer_stays(exact: HFModel) -> None:
+    plain = "".join(exact.generate(LONG, max_tokens=3))
+    contrast = Contrast(LONG, 1.0, 0.01, 0.001)
+    assert "".join(exact.generate("Rome has moved. " + SHORT, max_tokens=3, contrast=contrast)) == plain
+
+
+def test_many_prompts_go_on_as_each_alone(exact: HFModel) -> None:
+    contrast = Contrast("Complete the sentence. It is", 1.0, 0.01, 0.6)
+    prompts = [Prompt(SHORT), Prompt(LONG, contrast), Prompt(LONG)]
+    alone = ["".join(exact.generate(p.text, max_tokens=5, contrast=p.contrast)) for p in prompts]
+    assert exact.generate_many(prompts, max_tokens=5) == alone
+    drawn = exact.generate_many(prompts, max_tokens=5, top_k=5, seed=3)
+    assert drawn == exact.generate_many(prompts, max_tokens=5, top_k=5, seed=3)
+    assert exact.generate_many([], max_tokens=5) == []
+
+
+def test_behind_says_how_far_a_continuation_is_from_greedy(exact: HFModel) -> None:
+    best = "".join(exact.generate(SHORT, max_tokens=1))
+    greedy, other = exact.logprobs([Request(SHORT, (best, " Lyon"))])[0]
+    assert (greedy.behind, greedy.greedy, other.greedy) == (0, True, False)
+    assert other.behind == pytest.approx(float(greedy.logprobs[0] - other.logprobs[0]), abs=1e-4)

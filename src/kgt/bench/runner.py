@@ -10,9 +10,11 @@ import json
 import os
 import random
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,8 +42,8 @@ T = TypeVar("T")
 
 CASES_A_BATCH = 8
 """Cases evaluated between two writes."""
-TASKS_A_WORKER = 16
-"""Work is cut into this many tasks a worker, so that none waits long for the last and a kill loses little."""
+LARGEST_TASK = 64
+"""Most cases in a worker's task: a kill loses no more than that, and no worker waits long for the last one."""
 PLAIN_QUESTIONS = 8
 """Questions whose answering is the plain inference that memory is compared with."""
 
@@ -104,6 +106,14 @@ class _Work:
     how: Evaluation
     progress: Progress
 
+    @cached_property
+    def _taught(self) -> dict[tuple[str, str, str], set[str]]:
+        """All objects that the cases teach of a user's subject in a relation."""
+        found: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        for case in self.cases:
+            found[_relation_of(case)].add(entity_key(case.request.object))
+        return found
+
     def measure(self, method: str) -> None:
         folder = self.means.out / method
         with Lines(folder / "edits.jsonl") as edits, Lines(folder / "cases.jsonl") as lines:
@@ -128,7 +138,7 @@ class _Work:
             with self._bar(f"{method}: asking", len(lines.rows)) as step:
                 if mapped:
                     made = _copy_of(graph) if graph else self.cases
-                    chunks = _cut(todo, self.means.workers * TASKS_A_WORKER)
+                    chunks = self._cut(todo)
                     found = mapped(evaluate_task, [(method, made, chunk, self._how_for(chunk)) for chunk in chunks])
                 else:
                     found = (evaluate(editor, batch, self.how) for batch in _batches(todo, CASES_A_BATCH))
@@ -165,9 +175,7 @@ class _Work:
         for case in self.cases:
             subjects.setdefault((case.request.user, entity_key(case.request.subject)), []).append(case)
         todo = [cases for cases in subjects.values() if any(case.case_id in missing for case in cases)]
-        chunks = [
-            [case for cases in part for case in cases] for part in _cut(todo, self.means.workers * TASKS_A_WORKER)
-        ]
+        chunks = [[case for cases in part for case in cases] for part in self._cut(todo)]
         for reports in mapped(edit_task, [(editor.name, chunk) for chunk in chunks]):
             for _, report in reports:
                 if report.edit and (report.added or report.removed):
@@ -202,13 +210,7 @@ class _Work:
 
     def _edit_line(self, case: Case, report: EditReport) -> dict[str, Any]:
         """What is kept of an edit; collateral are removed facts that no earlier case on the same relation taught."""
-        meant = {
-            entity_key(c.request.object)
-            for c in self.cases
-            if c.relation_id == case.relation_id and c.request.user == case.request.user
-            if entity_key(c.request.subject) == entity_key(case.request.subject)
-        }
-        collateral = [z for z in report.removed if entity_key(z.object) not in meant]
+        collateral = [z for z in report.removed if entity_key(z.object) not in self._taught[_relation_of(case)]]
         return {
             "case_id": case.case_id,
             "ms": round(report.milliseconds, 3),
@@ -216,6 +218,11 @@ class _Work:
             "removed": len(report.removed),
             "collateral": len(collateral),
         } | ({"refused": report.refused} if report.refused else {})
+
+    def _cut(self, items: Sequence[T]) -> list[Sequence[T]]:
+        """Runs of items, at least one for each worker."""
+        size = max(1, min(LARGEST_TASK, -(-len(items) // self.means.workers)))
+        return [items[start : start + size] for start in range(0, len(items), size)]
 
     def _how_for(self, cases: Sequence[Case]) -> Evaluation:
         """The evaluation with only what these cases need, to be sent to a worker."""
@@ -328,6 +335,10 @@ def _copy_of(graph: Path) -> bytes:
         return bytes(copy.serialize())
 
 
+def _relation_of(case: Case) -> tuple[str, str, str]:
+    return case.request.user, entity_key(case.request.subject), case.relation_id
+
+
 def _missing(lines: Lines, cases: Sequence[Case]) -> list[Case]:
     done = lines.ids
     return [case for case in cases if case.case_id not in done]
@@ -335,12 +346,6 @@ def _missing(lines: Lines, cases: Sequence[Case]) -> list[Case]:
 
 def _batches(cases: Sequence[Case], size: int) -> Iterator[Sequence[Case]]:
     return (cases[start : start + size] for start in range(0, len(cases), size))
-
-
-def _cut(items: Sequence[T], parts: int) -> list[Sequence[T]]:
-    """At most `parts` runs of items, about equally long."""
-    size = max(1, -(-len(items) // parts))
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _progress(console: Console) -> Progress:
