@@ -113,6 +113,12 @@ def test_each_alone_forgets_between_cases(go: Go) -> None:
     assert numbers(go(replace(SPEC, methods=("kgt",)), out="sequential"))["ES"] == 75
 
 
+def test_a_case_that_a_later_one_contradicts_is_noted(go: Go) -> None:
+    summary = go(replace(SPEC, methods=("kgt",), fluency=0))
+    assert numbers(summary)["ES"] == 75
+    assert any("1 cases are taught otherwise" in note and "ES is 100.0" in note for note in summary["notes"])
+
+
 def test_two_processes_find_what_one_finds(go: Go, tmp_path: Path) -> None:
     spec = replace(SPEC, fluency=0, methods=("kgt",))
     assert numbers(go(spec, out="two", workers=2)) == pytest.approx(numbers(go(spec, out="one")), abs=0.01)

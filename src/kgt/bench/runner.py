@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -283,6 +284,7 @@ def _evaluation(cases: list[Case], spec: Spec, means: Means, parts: Parts, progr
 
 def _summary(out: Path, manifest: dict[str, Any], cases: list[Case]) -> dict[str, Any]:
     """Make `summary.json` of all methods that are complete."""
+    spec = manifest["spec"]
     methods, notes = {}, _notes(cases)
     for method in manifest["spec"]["methods"]:
         with Lines(out / method / "edits.jsonl") as edits, Lines(out / method / "cases.jsonl") as lines:
@@ -291,10 +293,17 @@ def _summary(out: Path, manifest: dict[str, Any], cases: list[Case]) -> dict[str
             peaks = out / method / "memory.json"
             used = json.loads(peaks.read_text(encoding="utf-8")) if peaks.exists() else {}
             methods[method] = summarise(lines.rows, edits.rows, used)
+            again = _contradicted(cases) if spec["protocol"] == "sequential" else set()
+            standing = [row for row in lines.rows if row["case_id"] not in again]
+            if again and standing:
+                efficacy = 100 * fmean(row["metrics"]["ES"] for row in standing)
+                notes.append(
+                    f"{len(again):,} cases are taught otherwise by a later case of the same subject and relation;"
+                    f" without them {method}'s ES is {efficacy:.1f}."
+                )
             refused = [row["case_id"] for row in edits.rows if "refused" in row]
             if refused:
                 notes.append(f"{method} refused {len(refused)} edits, the first being case {refused[0]}.")
-    spec = manifest["spec"]
     summary = {k: spec[k] for k in ("dataset", "protocol", "model", "seed")} | {
         "n": len(cases),
         "methods": methods,
@@ -316,6 +325,17 @@ def _notes(cases: Sequence[Case]) -> list[str]:
     if superseded:
         notes.append(f"{superseded} cases are made outdated by later ones and count only for updates_replaced.")
     return notes
+
+
+def _contradicted(cases: Sequence[Case]) -> set[str]:
+    """Cases not marked as outdated, of whose subject and relation a later case teaches another object."""
+    latest: dict[tuple[str, str, str], str] = {}
+    found = set()
+    for case in reversed(cases):
+        about, told = _relation_of(case), entity_key(case.request.object)
+        if case.relation_id and not case.superseded and latest.setdefault(about, told) != told:
+            found.add(case.case_id)
+    return found
 
 
 def _over_inference(plain: dict[str, float]) -> dict[str, float]:
