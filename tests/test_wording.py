@@ -155,3 +155,35 @@ def test_no_text_whatever_breaks_the_reading(query: str, feedback: str, subject:
         return
     assert pair.object
     assert all(pair.relations)
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "clause"),
+    [
+        ("Category:Villages in Krotoszyn County Ana, who lives in", "Ana", "Ana, who lives in"),
+        ("Category:Boardsports Where is Rex? It is in", "Rex", "Where is Rex? It is in"),
+        ("Insects described in 1869 The headquarter of Acme is located in", "Acme", "The headquarter of Acme is located in"),
+        ('The song "Greek to Me!" Ana was born in', "Ana", "Ana was born in"),
+        ("The mother tongue of Ana is", "Ana", "The mother tongue of Ana is"),
+        ("Fans of The Beatles live in", "The Beatles", "Fans of The Beatles live in"),
+        ("What does my dog eat?", "my dog", "What does my dog eat?"),
+        ("The city I live in is", "I", "The city I live in is"),
+    ],
+)  # fmt: skip
+def test_the_clause_about_the_subject_starts_after_what_has_nothing_to_do_with_it(
+    text: str, subject: str, clause: str
+) -> None:
+    assert sentence_about(text, subject)[1] == clause
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "masked"),
+    [
+        ("What does my dog eat?", "my dog", "What does someone eat?"),
+        ("Where is my bike?", "I", "Where is someone's bike?"),
+        ("Ana's mother tongue is", "Ana", "someone's mother tongue is"),
+        ("What do I study?", "I", "What do someone study?"),
+    ],
+)
+def test_another_name_takes_the_subjects_place(text: str, subject: str, masked: str) -> None:
+    assert mask(text, subject, "someone") == masked

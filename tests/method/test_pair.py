@@ -1,0 +1,57 @@
+"""What is read out of a query and its feedback."""
+
+from __future__ import annotations
+
+import pytest
+
+from kgt.method.conflict import contradicts
+from kgt.method.pair import read_pair
+from kgt.triple import Triple
+
+
+@pytest.mark.parametrize(
+    ("query", "feedback", "object", "relation"),
+    [
+        ("What breed is my dog?", "My dog is a dachshund.", "dachshund", "is a"),
+        ("On which day is my dog washed?", "My dog is washed on Tuesday.", "Tuesday", "is washed on"),
+        ("What does my dog eat nowadays?", "My dog eats liver now.", "liver", "eats"),
+        ("Where does my dog sleep?", "My dog sleeps in the hall.", None, "sleeps in"),
+    ],
+)
+def test_the_relation_is_what_stands_before_the_object(
+    query: str, feedback: str, object: str | None, relation: str
+) -> None:
+    assert read_pair(query, feedback, "my dog", object).relations[0] == relation
+
+
+@pytest.mark.parametrize("feedback", ["I'm afraid of lifts", "I’m afraid of lifts", "I am afraid of lifts"])
+def test_contractions_are_read(feedback: str) -> None:
+    pair = read_pair("What am I afraid of?", feedback, "I", "lifts")
+    assert pair.relations[0] == "am afraid of"
+    assert pair.object == "lifts"
+
+
+@pytest.mark.parametrize(
+    ("query", "feedback"),
+    [
+        ("What does my dog eat?", "My dog eats liver now."),
+        ("What does my dog eat these days?", "My dog eats liver."),
+        ("What does my dog eat?", "We switched, my dog eats liver."),
+        ("What does my dog eat?", "My dog no longer eats cod, my dog eats liver."),
+    ],
+)
+def test_a_change_that_is_said_replaces(query: str, feedback: str) -> None:
+    assert read_pair(query, feedback, "my dog", "liver").replaces
+
+
+@pytest.mark.parametrize("feedback", ["My dog eats liver.", "My dog also eats liver now."])
+def test_without_a_change_or_with_also_nothing_is_replaced(feedback: str) -> None:
+    assert not read_pair("What does my dog eat?", feedback, "my dog", "liver").replaces
+
+
+def test_a_list_has_room_unless_something_changed() -> None:
+    cod, liver = Triple("my dog", "eats", "cod"), Triple("my dog", "eats", "liver")
+    assert not contradicts(liver, cod)
+    assert contradicts(liver, cod, replaces=True)
+    assert not contradicts(liver, liver, replaces=True)
+    assert not contradicts(liver, Triple("my dog", "chases", "cats"), replaces=True)
