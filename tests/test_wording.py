@@ -162,7 +162,7 @@ def test_no_text_whatever_breaks_the_reading(query: str, feedback: str, subject:
     [
         ("Category:Villages in Krotoszyn County Ana, who lives in", "Ana", "Ana, who lives in"),
         ("Category:Boardsports Where is Rex? It is in", "Rex", "Where is Rex? It is in"),
-        ("Insects described in 1869 The headquarter of Acme is located in", "Acme", "The headquarter of Acme is located in"),
+        ("Insects of 1869 The headquarter of Acme is located in", "Acme", "The headquarter of Acme is located in"),
         ('The song "Greek to Me!" Ana was born in', "Ana", "Ana was born in"),
         ("The mother tongue of Ana is", "Ana", "The mother tongue of Ana is"),
         ("Fans of The Beatles live in", "The Beatles", "Fans of The Beatles live in"),
