@@ -48,7 +48,7 @@ def test_another_user_sees_nothing_of_it(assistant: Assistant) -> None:
 
 
 def test_teaching_removes_the_base_facts_that_speak_against_it_and_undo_brings_them_back(assistant: Assistant) -> None:
-    meat = Triple("dog", "Desires", "meat")
+    meat = Triple("dog", "CapableOf", "eat meat")
     bark = next(f.triple for f in assistant.facts("dog", include_base=True) if f.triple.object.startswith("bark"))
     before = assistant.facts("dog", include_base=True)
     edit = assistant.teach(DOG, VEGETARIAN)

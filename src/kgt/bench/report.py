@@ -63,6 +63,8 @@ def read_run(folder: Path) -> Run:
         BadInput: no run's folder, a run without results yet, or a damaged file.
     """
     path = folder / "manifest.json"
+    if not path.is_file() and (folder / "summary.json").is_file():
+        raise BadInput(f"{folder} holds a study, which compares no methods.", "Its numbers are in summary.json.")
     if not path.is_file():
         raise BadInput(f"{folder} holds no run: it has no manifest.json.", "Give a folder that kgt bench wrote.")
     manifest = _json(path)

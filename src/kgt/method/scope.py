@@ -4,14 +4,17 @@ A query asks for a fact if it means the same as the query that taught it, the fa
 relation. How near two texts are in meaning is the cosine of a small sentence encoder's vectors;
 whose name stands in them must not matter, so each is compared three times, with the entity's name
 left out and with two stand-ins for it. A logistic regression weighs the cosines
-(docs/decisions/0005-scope.md; `benchmarks/scope.py --fit` prints the weights).
+(docs/decisions/0005-scope.md; `benchmarks/fit_scope.py` fits the weights).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +28,26 @@ STAND_INS = ("", "X", "someone")
 
 Floats = npt.NDArray[np.float64]
 
-WEIGHTS: Floats = np.array([2.98, 3.49, 0.01, -0.19, 2.83, 3.44, 1.88, 0.75, 1.95])
-OFFSET = -6.67
+WEIGHTS: Floats = np.array([1.97, 0.99, 2.17, 1.53, 2.18, 2.02, 1.07, 2.49, 1.13])
+OFFSET = -3.40
 """Log-odds = weights · signals + offset. The signals: with each stand-in the cosine to the fact and to the query
 that taught it, the cosine to the relation's name, the largest of all, and 1 for a question, whose cosines are
 lower than those of an unfinished sentence."""
+QUERY, FACT, TAUGHT, RELATION, KINDS = 0, 6, 9, 15, 16
+"""Kinds of text, each with a mean vector of its own: where the three query wordings start, statements and then
+questions; the three of the fact; the three of the query that taught it; the relation's name; how many kinds."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
 """The same with the share of words in common, where no sentence encoder is installed."""
+
+
+class Views(NamedTuple):
+    """Vectors of texts and the kind of each text; shapes (…, 384) and (…)."""
+
+    vectors: Floats
+    kinds: npt.NDArray[np.int_]
+
 
 _FUNCTION_WORDS = frozenset(
     ("a an the is are was were am be has have had do does did of in at on to for by with").split()
@@ -71,28 +85,60 @@ def signals(
     """What tells how near a query is to each triple in meaning; shape (n, 9), the columns that `WEIGHTS` names."""
     if not triples:
         return np.zeros((0, len(WEIGHTS)))
-    texts = [mask(asked, subject, name) for name in STAND_INS]
-    for z in triples:
-        texts += views(z, subject, taught_by.get(z, ""))
-    vectors = encoder.embed(texts).astype(np.float64)
-    queries, facts = vectors[: len(STAND_INS)], vectors[len(STAND_INS) :].reshape(len(triples), -1, vectors.shape[1])
-    each = [facts[:, 2 * i + side] @ queries[i] for i in range(len(STAND_INS)) for side in (0, 1)]
-    found = np.stack([*each, facts[:, -1] @ queries[0]], axis=1)
-    question = np.full((len(triples), 1), float(is_question(asked)))
+    return columns(*vectors(asked, subject, triples, encoder, taught_by), means())
+
+
+def columns(queries: Views, facts: Views, means: Floats) -> Floats:
+    """The signals of a query's wordings, (3, 384), and of n triples' views, (n, 7, 384); shape (n, 9).
+
+    Of each vector the mean of its kind is taken away first: what all texts of a kind share tells nothing apart.
+    """
+    less = [views.vectors - means[views.kinds] for views in (queries, facts)]
+    asked, told = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9) for v in less)
+    each = [told[:, 2 * i + side] @ asked[i] for i in range(len(STAND_INS)) for side in (0, 1)]
+    found = np.stack([*each, told[:, -1] @ asked[0]], axis=1)
+    question = np.full((len(told), 1), float(queries.kinds[0] - QUERY))
     return np.concatenate([found, found.max(1, keepdims=True), question], axis=1)
 
 
-def views(z: Triple, subject: str, taught_by: str) -> list[str]:
-    """The texts a query is compared with: for each stand-in the fact and the query that taught it; the relation.
+def vectors(
+    asked: str, subject: str, triples: Sequence[Triple], encoder: SentenceEncoder, taught_by: Mapping[Triple, str]
+) -> tuple[Views, Views]:
+    """The encoder's vectors of the query's wordings, (3, 384), and of each triple's, (n, 7, 384), with their kinds."""
+    question = is_question(asked)
+    told = [(mask(asked, subject, name), QUERY + 2 * i + question) for i, name in enumerate(STAND_INS)]
+    for z in triples:
+        told += views(z, subject, taught_by.get(z, ""))
+    texts, kinds = zip(*told, strict=True)
+    embedded, shape = encoder.embed(texts).astype(np.float64), (len(triples), 2 * len(STAND_INS) + 1)
+    queries = Views(embedded[: len(STAND_INS)], np.array(kinds[: len(STAND_INS)]))
+    facts = Views(embedded[len(STAND_INS) :].reshape(*shape, -1), np.array(kinds[len(STAND_INS) :]).reshape(shape))
+    return queries, facts
 
-    A fact that no query taught stands there without its object, as the sentence that asks for it.
+
+@cache
+def means() -> Floats:
+    """The mean vector of each kind of text, shape (16, 384), as `benchmarks/fit_scope.py` writes it."""
+    with (files("kgt.method") / "scope_means.npy").open("rb") as file:
+        return np.load(file).astype(np.float64)  # type: ignore[no-any-return]
+
+
+def views(z: Triple, subject: str, taught_by: str) -> list[tuple[str, int]]:
+    """The texts a query is compared with and their kinds: for each stand-in fact and taught query; the relation.
+
+    A fact that no query taught stands there without its object, as the sentence that asks for it;
+    where that sentence says nothing ("someone is a"), as the fact.
     """
     taught = sentence_about(taught_by, subject)[1] if taught_by else stem(z.subject, z.relation) or z.relation
+    empty = says_nothing(mask(taught, subject))
     found = []
-    for name in STAND_INS:
-        found += [mask(sentence(z), z.subject, name), mask(taught, subject, name)]
-    plain = z.relation if is_question(z.relation) or says_nothing(z.relation) else relation_key(z.relation)
-    return [*found, mask(taught, subject) if says_nothing(z.relation) else mask(plain, subject)]
+    for i, name in enumerate(STAND_INS):
+        fact = (mask(sentence(z), z.subject, name), FACT + i)
+        found += [fact, fact if empty else (mask(taught, subject, name), TAUGHT + 2 * i + is_question(taught))]
+    if says_nothing(z.relation):
+        return [*found, found[1]]
+    plain = z.relation if is_question(z.relation) else relation_key(z.relation)
+    return [*found, (mask(plain, subject), RELATION)]
 
 
 def says_nothing(text: str) -> bool:
@@ -107,5 +153,5 @@ def _overlaps(asked: str, subject: str, triples: Sequence[Triple], taught_by: Ma
         return {w[:5] for w in re.findall(r"\w+", text.casefold()) if w not in _FUNCTION_WORDS}
 
     words = content(mask(asked, subject))
-    shares = [max(len(words & content(v)) for v in views(z, subject, taught_by.get(z, ""))) for z in triples]
+    shares = [max(len(words & content(v)) for v, _ in views(z, subject, taught_by.get(z, ""))) for z in triples]
     return np.array(shares, dtype=np.float64) / max(1, len(words))

