@@ -181,9 +181,9 @@ def test_chat_learns_from_a_correction_and_only_from_that(assistant: Assistant) 
     assert assistant.chat("No, thanks").edit is None
 
 
-def test_a_correction_without_a_question_before_it_is_answered_not_learnt(assistant: Assistant) -> None:
-    assert assistant.chat("No, my dog is vegetarian.").edit is None
-    assert assistant.history() == []
+def test_a_correction_without_a_question_before_it_is_a_fact(assistant: Assistant) -> None:
+    assert assistant.chat("No, my dog is vegetarian.").edit is not None
+    assert objects(assistant) == {"vegetarian"}
 
 
 def test_an_entity_can_be_named_where_the_text_does_not(assistant: Assistant) -> None:

@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 
 from kgt import GraphStore, Triple
 from kgt.graph import Edit, ScoredTriple
-from kgt.linking import link
+from kgt.graph.names import one_edit_apart
+from kgt.linking import ambiguous, asked_about, candidates, link
+from kgt.lm.encoder import SentenceEncoder
+from kgt.reference import Mention
 
 
 def teach(store: GraphStore, subject: str) -> None:
@@ -63,3 +66,141 @@ def test_no_text_breaks_it(store: GraphStore, text: str) -> None:
 
 def test_five_thousand_words_are_no_trouble(store: GraphStore) -> None:
     assert link(store, "ana", "My dog met Ana in Rome. " * 1000) is not None
+
+
+def say(store: GraphStore, subject: str, relation: str, object: str) -> None:
+    store.commit(Edit("ana", "add", added=(ScoredTriple(Triple(subject, relation, object)),)))
+
+
+@pytest.mark.parametrize(
+    ("text", "entity"),
+    [
+        ("The profession of Johann Wolfgang von Goethe is", "Johann Wolfgang von Goethe"),
+        ("Francis X. DiLorenzo has the position of", "Francis X. DiLorenzo"),
+        ("Gran Trak 10, a product created by", "Gran Trak 10"),
+        ("Porsche 911, created by", "Porsche 911"),
+        ("Egypt, which has the capital city", "Egypt"),
+        ("omphacite, which is named after", "omphacite"),
+        ("2011 Cannes Film Festival can be found in", "2011 Cannes Film Festival"),
+        ("Where do I work on Saturdays?", "I"),
+        ("Which craft does my grandmother practise?", "my grandmother"),
+    ],
+)
+def test_names_of_many_forms(store: GraphStore, text: str, entity: str) -> None:
+    found = link(store, "ana", text)
+    assert found is not None and found.entity == entity
+
+
+@pytest.mark.parametrize(
+    ("taught", "text", "why"),
+    [
+        ("my sister", "Where does my sisster live?", "typo"),
+        ("Lisbon Tigers", "Who coaches the Lisbn Tigers?", "typo"),
+        ("Ana Silva", "Where does Ana work?", "partial"),
+        ("José Silva", "Where does Jose Silva work?", "partial"),
+        ("Straße nach Süden", "Where is the Straße nach Süden?", "graph"),
+        ("Москва", "Где находится Москва?", "graph"),
+        ("东京", "东京在哪里？", "graph"),
+        ("my cat", "Where does my cat lie at night?", "graph"),
+    ],
+)
+def test_the_graph_knows_whom_a_name_means(store: GraphStore, taught: str, text: str, why: str) -> None:
+    teach(store, taught)
+    found = link(store, "ana", text)
+    assert found is not None
+    assert found.entity.casefold() == taught.casefold()
+    assert found.why in (why, "possession")
+    assert link(store, "ben", text) != found
+
+
+def test_what_something_is_called_leads_to_it(store: GraphStore) -> None:
+    say(store, "my dog", "name", "Rex")
+    found = link(store, "ana", "What does Rex eat?")
+    assert found is not None and (found.entity, found.why) == ("my dog", "alias")
+    store.undo("ana")
+    found = link(store, "ana", "What does Rex eat?")
+    assert found is not None and found.entity == "Rex"
+
+
+def test_a_near_name_is_the_same_thing_but_a_cat_is_no_dog(store: GraphStore, encoder: SentenceEncoder) -> None:
+    for thing in ("my dog", "my wife"):
+        teach(store, thing)
+    found = link(store, "ana", "What does my puppy eat?", encoder=encoder)
+    assert found is not None and (found.entity, found.why) == ("my dog", "near")
+    for text, entity in (("What does my cat eat?", "my cat"), ("Where does my husband live?", "my husband")):
+        other = link(store, "ana", text, encoder=encoder)
+        assert other is not None and other.entity == entity
+
+
+def test_two_of_a_name_are_ambiguous_and_one_is_not(store: GraphStore) -> None:
+    teach(store, "Ana Silva")
+    assert not ambiguous(candidates(store, "ana", "Where does Ana live?"))
+    teach(store, "Ana Costa")
+    found = ambiguous(candidates(store, "ana", "Where does Ana live?"))
+    assert {one.entity for one in found} == {"Ana Silva", "Ana Costa"}
+    assert not ambiguous(candidates(store, "ana", "Where does Ana Costa live?"))
+
+
+def test_part_of_another_name_is_not_the_entity(store: GraphStore) -> None:
+    for name in ("London", "Istanbul University", "Airbus A350"):
+        teach(store, name)
+    for text in ("How long is London Bridge?", "The twin city of Istanbul is", "Airbus A380 was developed by"):
+        found = link(store, "ana", text)
+        assert found is None or found.entity not in ("London", "Istanbul University", "Airbus A350")
+    hello = link(store, "ana", "Hi London, how are you?")
+    assert hello is not None and hello.entity == "London"
+
+
+@pytest.mark.parametrize(
+    ("text", "entity"),
+    [
+        ("Where does she live?", "my sister"),
+        ("What is his name?", "my dog"),
+        ("What is there to see there?", "Lisbon"),
+        ("How large is that city?", "Lisbon"),
+        ("How old is it?", "Lisbon"),
+        ("What do they do?", "my sister"),
+    ],
+)
+def test_pronouns_stand_for_what_was_spoken_of(store: GraphStore, text: str, entity: str) -> None:
+    recent = [Mention("I"), Mention("Lisbon", "lives in"), Mention("my sister"), Mention("my dog")]
+    found = link(store, "ana", text, recent=recent)
+    assert found is not None and (found.entity, found.why) == (entity, "reference")
+    alone = link(store, "ana", text)
+    assert alone is None or alone.why == "base"
+
+
+def test_a_thing_nothing_is_known_about_leads_to_its_owner(store: GraphStore) -> None:
+    say(store, "I", "live in", "Porto")
+    say(store, "my sister", "lives in", "Lisbon")
+    for text, owner in (("Where is my house?", "I"), ("In which city is my sister's home?", "my sister")):
+        found = asked_about(store, "ana", candidates(store, "ana", text))
+        assert found is not None and found.entity == owner
+
+
+@given(st.text(alphabet="abcd", min_size=1, max_size=7), st.integers(0, 8), st.sampled_from("abcd"))
+def test_one_edit_is_one_edit(word: str, at: int, letter: str) -> None:
+    at = min(at, len(word) - 1)
+    edits = {word[:at] + letter + word[at + 1 :], word[:at] + letter + word[at:], word[:at] + word[at + 1 :]}
+    if at + 1 < len(word):
+        edits.add(word[:at] + word[at + 1] + word[at] + word[at + 2 :])
+    for other in edits - {word}:
+        assert one_edit_apart(word, other) and one_edit_apart(other, word)
+    assert not one_edit_apart(word, word)
+    assert not one_edit_apart(word, word + letter + letter)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@given(st.text(alphabet="abcdefgh", min_size=4, max_size=9), st.data())
+def test_a_misspelt_word_is_found_again(store: GraphStore, word: str, data: st.DataObject) -> None:
+    teach(store, word)
+    at = data.draw(st.integers(0, len(word) - 2))
+    swapped = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    if swapped != word:
+        assert (word, word) in store.misspelt("ana", swapped)
+
+
+def test_erasing_a_user_erases_what_their_things_are_called(store: GraphStore) -> None:
+    say(store, "my dog", "name", "Rex")
+    store.erase("ana")
+    assert store.named("ana", ["rex", "dog", "my"]) == {}

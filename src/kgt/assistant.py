@@ -8,6 +8,7 @@ Example:
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,30 +16,32 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from kgt.conversation import Conversation
 from kgt.errors import BadInput, NotFound
 from kgt.graph import Edit, Fact, GraphStore, ScoredTriple
+from kgt.graph.names import CALLED
 from kgt.graph.records import AsOf
-from kgt.linking import link
+from kgt.linking import Link, asked_about, candidates, link, resolved
 from kgt.lm import LanguageModel, Message, Prompt, Scored, load_model
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method import reasoning
 from kgt.method.conflict import contradicts
-from kgt.method.pair import Pair, checked_query, is_correction, read_pair, strip_marker
+from kgt.method.pair import Pair, checked_query, read_pair, strip_marker
 from kgt.method.relations import personalised_triples, stated_triples
 from kgt.method.retrieval import Candidate, Retrieval, retrieve, taught_queries
+from kgt.method.statements import Said
 from kgt.method.teach import decide_edit
 from kgt.method.templates import Templates, templates_for
 from kgt.method.tune import TuneSettings
+from kgt.reference import ANIMALS, MANY, PEOPLE, Mention
 from kgt.settings import Settings
-from kgt.triple import Triple
-from kgt.wording import is_question, leaves_off, relation_in, sentence, stem
+from kgt.triple import Triple, entity_key
+from kgt.wording import is_question, relation_in, sentence, stem
 
 MAX_SUBJECT_FACTS = 2000
 """Most facts of one entity considered for one query."""
 ATTEMPTS = 5
 """How often an edit is decided anew because another process changed the entity meanwhile."""
-HISTORY_TURNS = 6
-"""Messages of a conversation that the model sees again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,14 @@ class Answer:
     Attributes:
         subject: the entity the query was taken to be about, "" if none was found.
         retrieval: every candidate fact with its P(z|q), and P(none|q).
+        resolved: the query with the entity's name in the place of "she" or what else stood for it.
     """
 
     query: str
     text: str
     subject: str
     retrieval: Retrieval
+    resolved: str = ""
 
     @property
     def facts(self) -> tuple[Candidate, ...]:
@@ -129,8 +134,7 @@ class Assistant:
         self.scope = scope
         self._given_model, self._given_store, self._given_encoder = model, store, encoder
         self._given_templates = templates
-        self._turns: list[Message] = []
-        self._last: Answer | None = None
+        self._conversation = Conversation(self)
 
     # -- the parts, made when first needed -------------------------------------------------------
 
@@ -172,6 +176,7 @@ class Assistant:
         *,
         subject: str | None = None,
         turns: Sequence[Message] = (),
+        recent: Sequence[Mention] = (),
         max_tokens: int | None = None,
         temperature: float = 0.0,
         seed: int | None = None,
@@ -181,22 +186,23 @@ class Assistant:
 
         Args:
             subject: e_q; found in the query if not given.
+            recent: what was spoken of before, latest first: whom "she" may mean.
             on_text: called with each piece of the answer as it comes.
 
         Raises:
             BadInput: the query is empty or too long.
         """
         query = checked_query(query)
-        about, found = self._retrieve(query, subject)
+        about, found, resolved = self._retrieve(query, subject, recent)
         pieces = []
         for piece in reasoning.generate_answer(
             self.model,
             self.templates,
-            query,
+            resolved,
             about,
             [c.triple for c in found.weighed],
             weight=found.weight,
-            turns=turns,
+            turns=() if found.used else turns,  # a fact answers by itself; a small model repeats what it said before
             max_tokens=max_tokens or self.settings.max_tokens,
             temperature=temperature,
             seed=seed,
@@ -204,7 +210,7 @@ class Assistant:
             pieces.append(piece)
             if on_text:
                 on_text(piece)
-        return Answer(query, "".join(pieces).strip(), about, found)
+        return Answer(query, "".join(pieces).strip(), about, found, resolved)
 
     def score_answers(
         self, query: str, answers: Sequence[str], *, subject: str | None = None, beginning: str | None = None
@@ -224,7 +230,7 @@ class Assistant:
     def answer_prompt(self, query: str, *, subject: str | None = None, beginning: str | None = None) -> Prompt:
         """The prompt whose continuation is the answer, the query's facts in it; arguments as for `score_answers`."""
         query = checked_query(query)
-        about, found = self._retrieve(query, subject)
+        about, found, query = self._retrieve(query, subject)
         if beginning is None:
             own = relation_in(query, about) if about and is_question(query) else ""
             beginning = stem(about, own) if own else ""
@@ -236,8 +242,8 @@ class Assistant:
     def explain(self, query: str, *, subject: str | None = None) -> Explanation:
         """Why a query is answered as it is: every candidate fact, its probability and its edits."""
         query = checked_query(query)
-        linked = None if subject else link(self.store, self.user, query)
-        about, found = self._retrieve(query, subject)
+        linked = None if subject else self._linked(query)
+        about, found, _ = self._retrieve(query, subject)
         sources = {f.triple: f for f in self._about(about)} if about else {}
         reasons = tuple(
             Reason(
@@ -307,6 +313,33 @@ class Assistant:
         )
         return edit if dry_run else self.store.commit(edit)
 
+    def learn(self, statements: Iterable[Said], message: str = "") -> Edit:
+        """Add what a message states, in one transaction; what it contradicts goes, unless it only adds ("also")."""
+        said = [replace(one, triple=z) for one in statements for z in self.named(one.triple)]
+        new = list(dict.fromkeys(one.triple for one in said))
+        stale = [
+            f.triple
+            for s in {z.subject for z in new}
+            for f in self._about(s)
+            if f.triple not in new
+            and any(contradicts(one.triple, f.triple, replaces=one.replaces) for one in said if not one.adds)
+        ]
+        added, removed = (tuple(ScoredTriple(z) for z in dict.fromkeys(side)) for side in (new, stale))
+        return self.store.commit(Edit(self.user, "add", added, removed, answer=message, said_by=self.said_by))
+
+    def named(self, z: Triple) -> list[Triple]:
+        """A stated fact, its subject as the graph names it; "my sister Ana" also says what my sister is called."""
+        kin = re.fullmatch(r"((?:my|our)\s+(\w+))\s+([A-Z]\w*(?:\s[A-Z]\w*)*)", z.subject)
+        if kin and kin.group(2).casefold() in MANY:
+            return [Triple(kin.group(3), "is", kin.group(1)), Triple(kin.group(3), z.relation, z.object)]
+        if kin and kin.group(2).casefold() in PEOPLE | ANIMALS:
+            called = {f.triple.key[2] for f in self._about(kin.group(1)) if f.triple.key[1] in CALLED}
+            if not called - {entity_key(kin.group(3))}:
+                return [Triple(kin.group(1), "name", kin.group(3)), Triple(kin.group(1), z.relation, z.object)]
+        found = link(self.store, self.user, z.subject)
+        alias = found is not None and found.why in ("alias", "typo", "partial")
+        return [Triple(found.entity, z.relation, z.object) if found and alias else z]
+
     def forget(self, subject: str, relation: str | None = None, object: str | None = None) -> Edit:
         """Remove what is known about an entity, or only one relation or one fact of it.
 
@@ -345,32 +378,16 @@ class Assistant:
     # -- chatting --------------------------------------------------------------------------------
 
     def chat(self, message: str, *, on_text: Callable[[str], None] | None = None) -> Turn:
-        """One turn: a correction of the last answer is learnt, anything else is answered.
+        """One turn: a correction of the last answer, or a fact, is learnt; anything else is answered.
 
         Raises:
             BadInput: the message is empty, too long, or corrects without saying what is right.
         """
-        message = checked_query(message)
-        if self._last and is_correction(message):
-            edit = self.teach(self._last.query, message)
-            text = describe(edit)
-            if on_text:
-                on_text(text)
-            self._turns[-1]["content"] = (
-                " ".join(sentence(z.triple) for z in edit.added) or text
-            )  # not the wrong answer
-            return Turn(text, edit=edit)
-        if not leaves_off(message) and message[-1] not in ".?!…":
-            message += "."  # said, not left for the model to finish
-        answer = self.ask(message, turns=self._turns[-HISTORY_TURNS:], on_text=on_text)
-        self._last = answer
-        self._turns += [{"role": "user", "content": message}, {"role": "assistant", "content": answer.text}]
-        return Turn(answer.text, answer=answer)
+        return self._conversation.say(message, on_text)
 
     def new_chat(self) -> None:
         """Forget the conversation; the graph stays."""
-        self._turns.clear()
-        self._last = None
+        self._conversation = Conversation(self)
 
     # -- within ----------------------------------------------------------------------------------
 
@@ -378,22 +395,29 @@ class Assistant:
         return self.store.about(self.user, subject)[:MAX_SUBJECT_FACTS]
 
     def _subject_of(self, query: str, feedback: str) -> str:
-        for text in (query, strip_marker(feedback)):
-            found = link(self.store, self.user, text)
-            if found:
-                return found.entity
+        texts = (query, strip_marker(feedback))
+        asked, told = (link(self.store, self.user, text, encoder=self.encoder) for text in texts)
+        if asked and told and f"{asked.entity} ".startswith(f"{told.entity} "):
+            return told.entity  # the feedback shows where the name ends: "my stall closed", "My stall is …"
+        if asked or told:
+            return (asked or told).entity  # type: ignore[union-attr]
         raise BadInput(
             "No entity was found in the query or the feedback.", "Name the one it is about: subject=… (`--subject`)."
         )
 
-    def _retrieve(self, query: str, subject: str | None) -> tuple[str, Retrieval]:
-        found = link(self.store, self.user, query) if subject is None else None
+    def _linked(self, query: str, recent: Sequence[Mention] = ()) -> Link | None:
+        """The entity whose facts a query asks for."""
+        links = candidates(self.store, self.user, query, recent=recent, encoder=self.encoder)
+        return asked_about(self.store, self.user, links)
+
+    def _retrieve(self, query: str, subject: str | None, recent: Sequence[Mention] = ()) -> tuple[str, Retrieval, str]:
+        """The query's entity, what the graph offers, and the query with the entity as the graph names it."""
+        found = self._linked(query, recent) if subject is None else None
         subject = subject or (found.entity if found else "")
         facts = self._about(subject) if subject else []
         if found and found.why == "name":  # "Water", the film, is not what the base knows of water
             facts = [f for f in facts if f.source == "user" or f.triple.subject[0].isupper()]
-        if not facts and found and found.owner:
-            subject, facts = found.owner, self._about(found.owner)
+        query = resolved(query, found) if found and facts else query
         found_facts = retrieve(
             query,
             subject,
@@ -404,7 +428,8 @@ class Assistant:
             taught_by=taught_queries(facts),
             scope=self.scope,
         )
-        return subject, replace(found_facts, shared=frozenset(f.triple for f in facts if f.source != "user"))
+        shared = frozenset(f.triple for f in facts if f.source != "user")
+        return subject, replace(found_facts, shared=shared), query
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

@@ -55,14 +55,14 @@ _AUXILIARIES = frozenset(
 )
 _VERBS = frozenset(
     (
-        "accept allow attend avoid bake bear become believe belong bike bring build buy call care carry celebrate "
-        "choose code collect come commute cook create cycle dance debut declare develop die dislike draw drink "
-        "drive eat employ end enjoy exercise fear feed feel find finish fly follow form found get give go graduate "
-        "grow hate hear help hike hold invent join keep know lead learn leave like listen live look lose love make "
-        "manage marry meet move name need open originate own paint pass perform plan play practice practise prefer "
-        "premiere produce program pronounce read release ride root run say see sell sing sit ski sleep smoke speak "
-        "spell start stay study support swim take talk taste teach think train travel treat understand use visit "
-        "volunteer wake walk want watch wear work worship write"
+        "accept allow attend avoid bake bear become believe belong bike bring build buy call care carry "
+        "celebrate choose code collect come commute cook create cycle dance debut declare develop die dislike "
+        "draw dream drink drive eat employ end enjoy exercise fear feed feel find finish fly follow form found "
+        "get give go graduate grow hate hear help hike hold invent join keep know lead learn leave like listen "
+        "live look lose love make manage marry meet move name need open originate own paint pass perform plan "
+        "play practice practise prefer premiere produce program pronounce read release ride root run say see "
+        "sell sing sit ski sleep smoke speak spell start stay study support swim take talk taste teach think "
+        "train travel treat understand use visit volunteer wake walk want watch wear work worship write"
     ).split()
 )
 _IRREGULAR = {
@@ -107,6 +107,11 @@ def is_verbal(relation: str) -> bool:
     words = relation_key(relation).split()
     inflected = words[0] not in _VERBS and _base_form(words[0]) in _VERBS
     return inflected or words[0] in _AUXILIARIES or words[-1] in _PREPOSITIONS
+
+
+def is_verb(word: str) -> bool:
+    """Whether a word is a form of a common verb ("teaches", "grown")."""
+    return _base_form(word.casefold()) in _VERBS
 
 
 def sentence(triple: Triple) -> str:

@@ -191,12 +191,12 @@ def test_an_older_database_is_migrated_once(graph: Path, monkeypatch: pytest.Mon
     def add_mood(connection: Connection) -> None:
         connection.exec_driver_sql("ALTER TABLE edits ADD COLUMN mood TEXT")
 
-    monkeypatch.setattr(tables, "MIGRATIONS", [add_mood])
+    monkeypatch.setattr(tables, "MIGRATIONS", [*tables.MIGRATIONS, add_mood])
     for _ in range(2):
         with GraphStore.open(graph) as store:
             assert store.users() == ["ada"]
     connection = sqlite3.connect(graph)
-    assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("2",)
+    assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("3",)
     assert connection.execute("SELECT mood FROM edits").fetchall() == [(None,)]
     connection.close()
 
@@ -207,7 +207,7 @@ def test_a_migration_that_fails_changes_nothing(graph: Path, monkeypatch: pytest
         connection.exec_driver_sql("ALTER TABLE nosuch ADD COLUMN mood TEXT")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tables, "MIGRATIONS", [fail_halfway])
+        patch.setattr(tables, "MIGRATIONS", [*tables.MIGRATIONS, fail_halfway])
         with pytest.raises(GraphError):
             GraphStore.open(graph)
     with GraphStore.open(graph) as store:

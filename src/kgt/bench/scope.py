@@ -221,15 +221,16 @@ def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder, model:
             )
         ],
     )
+    rows_of_signals: list[tuple[str, ...]] = []
     shares = Sheet(
         "AUC of each signal",
         ("signal", *(f"{name}{what}" for name in sources for what in (", alone", ", without it"))),
-        [],
+        rows_of_signals,
     )
     for i, signal in enumerate(SIGNALS):
         rest = log_odds - x[:, i] * WEIGHTS[i]
         cells = [f"{auc(score[rows], asked[rows]):.3f}" for rows in sources.values() for score in (x[:, i], rest)]
-        shares.rows.append((signal, *cells))
+        rows_of_signals.append((signal, *cells))
     if model:
         draw = random.Random(seed)
         cells = []
@@ -237,7 +238,7 @@ def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder, model:
             some = draw.sample(np.flatnonzero(rows).tolist(), min(TEMPLATE_CASES, int(rows.sum())))
             scores = np.array([template(cases[i], model) for i in some])
             cells += [f"{auc(scores, asked[some]):.3f}", ""]
-        shares.rows.append(("P(r|T), the paper's template", *cells))
+        rows_of_signals.append(("P(r|T), the paper's template", *cells))
     figure = {"reliability": lambda: _reliability_figure(log_odds, asked, sources)}
     return Study(metrics, [result, shares], figure)
 

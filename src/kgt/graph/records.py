@@ -18,6 +18,7 @@ from sqlalchemy import CTE, Column, ColumnElement, Connection, Row, Select, Tabl
 from sqlalchemy import column as column_
 
 from kgt.errors import BadInput
+from kgt.graph import names
 from kgt.graph.connection import insert
 from kgt.graph.edit import Edit, ScoredTriple
 from kgt.graph.overlay import Change, Fact, visible
@@ -169,6 +170,7 @@ def write_edit(connection: Connection, edit: Edit) -> None:
     ]
     connection.execute(changes.insert(), [row | score for row, score in zip(rows, scores, strict=True)])
     connection.execute(insert(connection, overlay, duplicates="replace"), rows)
+    names.add(connection, edit.user, [part.triple for part in edit.added])
 
 
 def next_id_and_time(connection: Connection, user: str) -> tuple[int, datetime]:

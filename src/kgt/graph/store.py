@@ -11,7 +11,7 @@ from types import TracebackType
 from sqlalchemy import Engine, select
 
 from kgt.errors import GraphError
-from kgt.graph import records, tables
+from kgt.graph import names, records, tables
 from kgt.graph.connection import (
     READ_ONLY,
     connect,
@@ -94,6 +94,18 @@ class GraphStore:
         with reading(self._engine) as connection:
             return records.known_subjects(connection, user, keys)
 
+    def named(self, user: str, words: Collection[str]) -> dict[str, list[str]]:
+        """Word → keys of the user's entities that have the word in a name; the words as `names.words_of` gives them."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return names.with_words(connection, user, words)
+
+    def misspelt(self, user: str, word: str) -> list[tuple[str, str]]:
+        """(word, entity key) of the user's entities with a word in their name that is one letter off this one."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return names.misspelt(connection, user, word)
+
     def commit(self, edit: Edit) -> Edit:
         """Store an edit, giving it the user's next id and the time (UTC).
 
@@ -175,7 +187,7 @@ class GraphStore:
         """Remove everything of a user, history included, and overwrite where it stood. There is no undo."""
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
-            for table in (tables.overlay, tables.changes, tables.edits):
+            for table in (tables.names, tables.overlay, tables.changes, tables.edits):
                 connection.execute(table.delete().where(table.c.user == user))
         empty_write_ahead_log(self._engine)
 

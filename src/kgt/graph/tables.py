@@ -105,8 +105,25 @@ overlay = Table(
 )
 """The last change of each triple that a user's edits touched: the fold of `changes`, kept ready."""
 
+names = Table(
+    "names",
+    metadata,
+    _text("user", primary_key=True),
+    _text("word", primary_key=True),
+    _text("entity_key", primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""The words of what a user's entities are called (`kgt.graph.names`); a hint, checked against the overlay."""
 
-MIGRATIONS: list[Callable[[Connection], None]] = []
+
+def _add_names(connection: Connection) -> None:
+    from kgt.graph.names import fill  # needs the tables above
+
+    names.create(connection)
+    fill(connection)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_names]
 """Step n takes a database from version n + 1 to n + 2. Append-only: never edit a released step.
 
 `metadata` above always describes the newest version; a new database is made from it directly.

@@ -1,0 +1,205 @@
+"""Is a chat message feedback on the last answer, a fact worth keeping, or neither; and what does it state?
+
+Rules, in two steps. What marks a message or a sentence as no plain statement (a question, a request, a
+wish, a joke, hearsay, doubt, a plan, a passing state, small talk, an instruction to the assistant) is
+looked for first: a fact missed costs a repetition, a false one spoils answers. What is left must
+read as subject, verb and object, the subject being the user, something of theirs, or a name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from kgt.lm.encoder import SentenceEncoder
+from kgt.method.pair import MAX_FEEDBACK, is_correction, strip_marker
+from kgt.method.scope import log_odds
+from kgt.method.statements import Said, statements
+from kgt.triple import clean, entity_key
+from kgt.wording import is_question, is_unfinished
+
+Kind = Literal["feedback", "fact", "neither"]
+
+LONGEST_ANSWER = 8
+"""Words of a message that answers a question without being a sentence ("In Ghent.")."""
+
+ASKED = -2.0
+"""Least log-odds that a statement answers the last query (`kgt.method.scope`), for it to be feedback on it."""
+
+_NEVER = re.compile(
+    r"ignore (?:your|all|any|the|previous)|disregard|override|system:|system prompt|your (?:rules|prompt"
+    r"|instructions)"
+    r"|you are (?:now|a|an|my)\b|forget everything|all my facts|</?\w+>|pretend|role ?play|in (?:this|the"
+    r"|my) story|once upon"
+    r"|my character|\btranslat|how do (?:you|i) say ['\"‘“]|what does .* mean|\binto (?:spanish|french|german"
+    r"|english|dutch|italian)"
+    r"|grammar|summari[sz]e|https?://|[{};]|==|\w+\(.*\)|\bSELECT\b|\berror:|dear (?:sir|madam|mr|ms)",
+    re.IGNORECASE,
+)
+"""A message with one of these states nothing of its user: instructions, fiction, translation, pasted text."""
+_HEARSAY = re.compile(
+    r"\b(?:says?|said|told me|tells me|claims?|claimed|according to|rumou?r|they say|people say|heard that|reads?:"
+    r"|the song|in the (?:movie|film|book|novel|series|song|article|game)|quote|wrote that)\b"
+    r"|[\"“”«»]|(?:^|\s)'[^']+'(?:\s|$|[.?!])",
+    re.IGNORECASE,
+)
+_JOKE = re.compile(
+    r"\b(?:lol|lmao|rofl|ha(?:ha)+|hehe|jk|just kidding|joking|yeah,? right|literally|basically|obviously|such an?"
+    r"|a million times|so \w+ (?:that )?(?:I|i) could|the pope|as if)\b|[😂🤣😜😉]|;-?\)|/s\b",
+    re.IGNORECASE,
+)
+_QUESTION = re.compile(
+    r"^(?:and |but |so |then )?(?:who|what|whats|what's|where|when|why|which|whose|whom|how|is|are|am|was"
+    r"|were|do|does|did"
+    r"|can|could|will|would|should|shall|may|might|has|have|had)\b(?!.*[.!]$)"
+    r"|\b(?:I|i) wonder\b|\b(?:tell|show|remind) me\b|like to know\b|\bdo you know\b|\b(?:right|isn't it"
+    r"|correct)\s*\?$"
+    r"|^(?:can|could|would|will) you\b",
+)
+_REQUEST = re.compile(
+    r"^(?:please\s+|now\s+|then\s+|ok(?:ay)?,?\s+)?(?:write|give|make|suggest|recommend|explain|describe|list"
+    r"|find|show|help"
+    r"|draft|create|tell|let|put|correct|fix|add|compute|calculate|compare|play|send|open|stop|start|try"
+    r"|check|read|look"
+    r"|delete|print|repeat|answer|call|set|plan|book|order|another|something|fold|mix|bake|stir|cut)\b",
+    re.IGNORECASE,
+)
+_UNREAL = re.compile(
+    r"^(?:if|suppose|supposing|imagine|assuming|assume|let's say|say|what if|had (?:i|my)|in case|unless"
+    r"|were (?:i|my))\b"
+    r"|\b(?:if only|I wish|i wish|would|could|wouldn't|couldn't|as though|hypothetically)\b|['’]d\b",
+    re.IGNORECASE,
+)
+_UNSURE = re.compile(
+    r"\b(?:might|may be|maybe|perhaps|possibly|probably|not sure|unsure|I guess|i guess|I think|i think"
+    r"|I suppose|don't know"
+    r"|dunno|no idea|not certain|can't remember|don't remember|supposedly|apparently|seems?|I believe)\b",
+    re.IGNORECASE,
+)
+_PLAN = re.compile(
+    r"\b(?:wants? to|wanted to|(?:am|is|are|'m|'s|'re|’m|im) (?:going|planning|about|hoping|thinking)\b"
+    r"|hopes? to|plans? to|intends? to"
+    r"|will|should|ought to|need to|have to|must|would like|looking forward|tomorrow|tonight|next (?:week"
+    r"|month|year))\b"
+    r"|['’]ll\b",
+    re.IGNORECASE,
+)
+_PASSING = re.compile(
+    r"^(?:well,? |ok,? |so,? )?(?:(?:I|i)(?:['’]?m| am)(?: (?:just|so|very|really|a bit|still))? (?:back|here"
+    r"|tired|bored|hungry|thirsty|sorry|late"
+    r"|busy|fine|good|ok|okay|done|ready|happy|sad|confused|lost|cold|hot|in a hurry|on (?:the|my) (?:bus"
+    r"|train|way|phone)"
+    r"|leaving|off|sleepy|glad|sure|curious|not (?:sure|happy))\b|.*\bjust (?:woke|got|came|arrived|finished|had)\b"
+    r"|.*\bgot \w+ed\b|.*\b(?:is|are) getting\b|.*\bright now\b|what a )",
+)
+_ABOUT_THE_ANSWER = re.compile(
+    r"^(?:that|this|it|you|your|these|those)\b|^(?:I|i) (?:like|love|hate|don't like|agree with"
+    r"|don't understand|understand|see|know)"
+    r"(?:$|[.!]| (?:that|this|it|your|the (?:answer|explanation|idea))\b)",
+    re.IGNORECASE,
+)
+_SMALL_TALK = re.compile(
+    r"^(?:hi|hello|hey|thanks?|thank you|thx|cheers|good (?:morning|night|evening|day|job)|bye|goodbye"
+    r"|see you|nice|great|cool|ok"
+    r"|okay|yes|yep|no|nope|nah|hm+|lol|brb|wow|sorry|sure|please|lovely|welcome|congrat\w*|asdf|never mind"
+    r"|no (?:problem|worries|idea)"
+    r"|wrong(?: answer)?|incorrect)\b[\s,.!]*(?:there|you|so much|all|later|cool|to meet you|.{0,12})?[\s.!]*$",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^(?:(?:please )?(?:remember|note|keep in mind|don't forget|know)(?: that)?|just so you know|so you know"
+    r"|fyi|btw|by the way"
+    r"|for the record|for your information|anyway|well|also|oh|hi there|hi|hello|thanks|ps|listen|look|okay"
+    r"|ok|and|but|so)\b[\s,:!–—-]*",
+    re.IGNORECASE,
+)
+_SENTENCES = re.compile(r"(?<=[.!?])\s+(?=\S)|\n+")
+_TAG = re.compile(
+    r",\s+(?=(?:what|where|which|who|how|when|why|can|could|should|is|are|do|does)\b[^,]*\?)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a message is.
+
+    Attributes:
+        statements: what it states; none if it is neither fact nor feedback, or short feedback ("Tuesdays.").
+    """
+
+    kind: Kind
+    statements: tuple[Said, ...] = ()
+
+
+def read_message(message: str, query: str = "", encoder: SentenceEncoder | None = None) -> Reading:
+    """Read a message.
+
+    Args:
+        query: what the user asked last, "" if nothing was answered yet.
+    """
+    text = clean(message[: 4 * MAX_FEEDBACK])
+    if not text or _NEVER.search(message) or _HEARSAY.search(text) or _JOKE.search(text):
+        return Reading("neither")
+    corrects = bool(query) and is_correction(text)
+    body = strip_marker(text) if corrects else text
+    empty = _SMALL_TALK.match(text) or _SMALL_TALK.match(body) or not re.search(r"\w", body)
+    if query and corrects and not empty and not _doubtful(body):
+        return Reading("feedback", tuple(statements([_plain(body)])))
+    about = query if is_question(query) else ""
+    if about and _answers_shortly(text):
+        return Reading("feedback")
+    parts = [_plain(part) for sentence in _SENTENCES.split(text) for part in _TAG.split(sentence)]
+    doubted = _UNSURE.search(text) or _UNREAL.match(text)
+    found = [] if doubted else statements([p for p in parts if p and not _rejected(p)])
+    if not found:
+        return Reading("neither")
+    return Reading("feedback" if about and _answers(about, found[0], encoder) else "fact", tuple(found))
+
+
+def _plain(sentence: str) -> str:
+    """A sentence without what leads up to it: "Remember that", "FYI"."""
+    before = ""
+    while sentence != before:
+        before, sentence = sentence, _LEAD.sub("", sentence, count=1)
+    return sentence.strip()
+
+
+def _rejected(sentence: str) -> bool:
+    """Whether a sentence states nothing lasting about the user's world."""
+    if is_question(sentence) or (is_unfinished(sentence) and len(sentence.split()) < 3):
+        return True
+    return (
+        _doubtful(sentence)
+        or any(p.search(sentence) for p in (_REQUEST, _PASSING, _ABOUT_THE_ANSWER, _PLAN))
+        or bool(_SMALL_TALK.match(sentence))
+    )
+
+
+def _doubtful(sentence: str) -> bool:
+    return is_question(sentence) or any(p.search(sentence) for p in (_QUESTION, _UNREAL, _UNSURE))
+
+
+def _answers_shortly(text: str) -> bool:
+    """Whether a message can be nothing but the answer to what was asked: "Tuesdays.", "It's Rex, not Max"."""
+    if len(text.split()) > LONGEST_ANSWER or not re.search(r"\w", text) or is_question(text):
+        return False
+    if _SMALL_TALK.match(text) or _doubtful(text) or _REQUEST.match(text) or _PASSING.match(text) or _PLAN.search(text):
+        return False
+    named = re.match(
+        r"(?:it|he|she|they)(?:['’]s|['’]re| is| are)\s+(?:an?\s+(?!bit|little|lot)|the\s+|in\s+|on\s+|at\s+)?(\w+)",
+        text,
+        re.IGNORECASE,
+    )
+    if named:
+        return named.group(1)[0].isupper() or named.group(1)[0].isdigit() or " a" in named.group().casefold()
+    return not _ABOUT_THE_ANSWER.match(text) and not statements([text]) and not re.match(r"I\b", text, re.IGNORECASE)
+
+
+def _answers(query: str, said: Said, encoder: SentenceEncoder | None) -> bool:
+    """Whether a statement is what the query asked for: about the same entity, and near it in meaning."""
+    key = entity_key(said.triple.subject)
+    mine = r"\b(?:i|my|me|our|we)\b"
+    if not re.search(mine if key in ("i", "we") else rf"\b{re.escape(key.split()[-1])}\b", query, re.IGNORECASE):
+        return False
+    return encoder is None or float(log_odds(query, said.triple.subject, [said.triple], encoder)[0]) > ASKED
