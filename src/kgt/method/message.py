@@ -17,7 +17,7 @@ from kgt.method.pair import MAX_FEEDBACK, is_correction, strip_marker
 from kgt.method.scope import log_odds
 from kgt.method.statements import Said, statements
 from kgt.triple import clean, entity_key
-from kgt.wording import is_question, is_unfinished
+from kgt.wording import is_question
 
 Kind = Literal["feedback", "fact", "neither"]
 
@@ -31,7 +31,7 @@ _NEVER = re.compile(
     r"ignore (?:your|all|any|the|previous)|disregard|override|system:|system prompt|your (?:rules|prompt"
     r"|instructions)"
     r"|you are (?:now|a|an|my)\b|forget everything|all my facts|</?\w+>|pretend|role ?play|in (?:this|the"
-    r"|my) story|once upon"
+    r"|my) (?:story|novel|dream|poem|play|game)|once upon"
     r"|my character|\btranslat|how do (?:you|i) say ['\"‘“]|what does .* mean|\binto (?:spanish|french|german"
     r"|english|dutch|italian)"
     r"|grammar|summari[sz]e|https?://|[{};]|==|\w+\(.*\)|\bSELECT\b|\berror:|dear (?:sir|madam|mr|ms)",
@@ -46,7 +46,8 @@ _HEARSAY = re.compile(
 )
 _JOKE = re.compile(
     r"\b(?:lol|lmao|rofl|ha(?:ha)+|hehe|jk|just kidding|joking|yeah,? right|literally|basically|obviously|such an?"
-    r"|a million times|so \w+ (?:that )?(?:I|i) could|the pope|as if)\b|[😂🤣😜😉]|;-?\)|/s\b",
+    r"|a million times|so \w+ (?:that )?(?:I|i) could|the pope|as if)\b|^(?:sure|right|of course), (?:my|our|I)\b"
+    r"|[😂🤣😜😉]|;-?\)|/s\b",
     re.IGNORECASE,
 )
 _QUESTION = re.compile(
@@ -93,6 +94,15 @@ _PASSING = re.compile(
     r"|leaving|off|sleepy|glad|sure|curious|not (?:sure|happy))\b|.*\bjust (?:woke|got|came|arrived|finished|had)\b"
     r"|.*\bgot \w+ed\b|.*\b(?:is|are) getting\b|.*\bright now\b|what a )",
 )
+_MOOD = re.compile(
+    r"\b(?:today|this (?:morning|afternoon|evening))\b|^(?:I|i|we)(?:['’]?m|['’]re| am| are) (?:so|very"
+    r"|really|too|a bit|quite"
+    r"|pretty|feeling)\b|^(?:I|i|we) (?:need|feel|hope|wish|want|mean|guess|think)\b"
+    r"|^(?:I|i|we)(?:['’]?m|['’]re| am| are) (?!learning|studying|working|training|living|expecting|taking"
+    r"|doing|retraining)\w+ing\b",
+    re.IGNORECASE,
+)
+"""How somebody is or what they are at just now, or want of the assistant."""
 _ABOUT_THE_ANSWER = re.compile(
     r"^(?:that|this|it|you|your|these|those)\b|^(?:I|i) (?:like|love|hate|don't like|agree with"
     r"|don't understand|understand|see|know)"
@@ -114,6 +124,14 @@ _LEAD = re.compile(
     r"|ok|and|but|so)\b[\s,:!–—-]*",
     re.IGNORECASE,
 )
+_JUDGEMENTS = frozenset(
+    (
+        "wrong right great good bad boring long short funny nice true false not ok okay fine dull perfect "
+        "helpful useless "
+        "interesting silly amazing awful brilliant clear unclear confusing so too very just"
+    ).split()
+)
+"""What is said of an answer, and is none itself."""
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=\S)|\n+")
 _TAG = re.compile(
     r",\s+(?=(?:what|where|which|who|how|when|why|can|could|should|is|are|do|does)\b[^,]*\?)", re.IGNORECASE
@@ -143,11 +161,11 @@ def read_message(message: str, query: str = "", encoder: SentenceEncoder | None 
         return Reading("neither")
     corrects = bool(query) and is_correction(text)
     body = strip_marker(text) if corrects else text
-    empty = _SMALL_TALK.match(text) or _SMALL_TALK.match(body) or not re.search(r"\w", body)
+    empty = _SMALL_TALK.match(body) or not re.search(r"\w", body) or re.fullmatch(r"(?:answer|again)\W*", body)
     if query and corrects and not empty and not _doubtful(body):
         return Reading("feedback", tuple(statements([_plain(body)])))
     about = query if is_question(query) else ""
-    if about and _answers_shortly(text):
+    if about and _answers_shortly(text, about):
         return Reading("feedback")
     parts = [_plain(part) for sentence in _SENTENCES.split(text) for part in _TAG.split(sentence)]
     doubted = _UNSURE.search(text) or _UNREAL.match(text)
@@ -167,11 +185,9 @@ def _plain(sentence: str) -> str:
 
 def _rejected(sentence: str) -> bool:
     """Whether a sentence states nothing lasting about the user's world."""
-    if is_question(sentence) or (is_unfinished(sentence) and len(sentence.split()) < 3):
-        return True
     return (
         _doubtful(sentence)
-        or any(p.search(sentence) for p in (_REQUEST, _PASSING, _ABOUT_THE_ANSWER, _PLAN))
+        or any(p.search(sentence) for p in (_REQUEST, _PASSING, _MOOD, _ABOUT_THE_ANSWER, _PLAN))
         or bool(_SMALL_TALK.match(sentence))
     )
 
@@ -180,20 +196,28 @@ def _doubtful(sentence: str) -> bool:
     return is_question(sentence) or any(p.search(sentence) for p in (_QUESTION, _UNREAL, _UNSURE))
 
 
-def _answers_shortly(text: str) -> bool:
+def _answers_shortly(text: str, query: str) -> bool:
     """Whether a message can be nothing but the answer to what was asked: "Tuesdays.", "It's Rex, not Max"."""
     if len(text.split()) > LONGEST_ANSWER or not re.search(r"\w", text) or is_question(text):
         return False
     if _SMALL_TALK.match(text) or _doubtful(text) or _REQUEST.match(text) or _PASSING.match(text) or _PLAN.search(text):
         return False
+    quite = re.search(r"\b(?:a bit|a little|quite|rather)\b", text)
+    mine = not quite and bool(re.search(r"\b(?:my|our)\b", query, re.IGNORECASE))
     named = re.match(
         r"(?:it|he|she|they)(?:['’]s|['’]re| is| are)\s+(?:an?\s+(?!bit|little|lot)|the\s+|in\s+|on\s+|at\s+)?(\w+)",
         text,
         re.IGNORECASE,
     )
     if named:
-        return named.group(1)[0].isupper() or named.group(1)[0].isdigit() or " a" in named.group().casefold()
-    return not _ABOUT_THE_ANSWER.match(text) and not statements([text]) and not re.match(r"I\b", text, re.IGNORECASE)
+        word = named.group(1)
+        return (
+            not word[0].islower()
+            or (" a" in named.group().casefold() and not quite)
+            or (mine and word.casefold() not in _JUDGEMENTS)
+        )
+    own = re.match(r"(?:I|we|my|our)\b", text, re.IGNORECASE)
+    return not own and not _ABOUT_THE_ANSWER.match(text) and not statements([text])
 
 
 def _answers(query: str, said: Said, encoder: SentenceEncoder | None) -> bool:

@@ -189,8 +189,9 @@ def _thing(words: list[str]) -> str:
         rest = " ".join(words[i + 1 :])
         if owner != word and re.match(rf"{ATTRIBUTES.pattern}\s+(?:is|are|was|were)\b", rest, re.IGNORECASE):
             return " ".join([*name[:-1], owner])
-    else:
-        return ""
+    else:  # no verb that is known: "My greenhouse faces north"
+        end = next((i for i in range(2, len(words) - 1) if re.fullmatch(r"[a-z]+[^s']s", words[i])), 0)
+        return " ".join(words[:end])
     attribute = re.fullmatch(ATTRIBUTES.pattern, " ".join(name[1:]), re.IGNORECASE)
     return "I" if attribute and words[len(name)].casefold() in ("is", "are", "was", "were") else " ".join(name)
 
