@@ -55,3 +55,17 @@ def test_a_study_leaves_other_folders_alone(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="holds no study"):
         write(Study({"a": mean([1.0])}, [Sheet("t", ("a",), [])]), "scope", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.usefixtures("encoder", "model")
+def test_studies_of_linking_and_messages(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgt.bench.linking.SIZES", (10, 1000))
+    found = {}
+    for name in ("linking", "messages"):
+        out = tmp_path / name
+        result = CliRunner().invoke(app, ["bench", "-d", name, "-o", str(out), "--data", str(data), "--n", "4"])
+        assert result.exit_code == 0, result.output
+        found |= json.loads((out / "summary.json").read_text())["metrics"]
+    assert found["f1_peint"]["value"] > 0.95
+    assert found["macro_f1_test"]["value"] > 0.9
+    assert found["ms_1000"]["value"] < 3 * found["ms_10"]["value"]

