@@ -26,6 +26,7 @@ from kgt.lm import LanguageModel, Message, Prompt, Scored, load_model
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method import reasoning
 from kgt.method.conflict import contradicts
+from kgt.method.hops import second_hop
 from kgt.method.pair import Pair, checked_query, read_pair, strip_marker
 from kgt.method.relations import personalised_triples, stated_triples
 from kgt.method.retrieval import Candidate, Retrieval, retrieve, taught_queries
@@ -62,8 +63,9 @@ class Answer:
 
     @property
     def facts(self) -> tuple[Candidate, ...]:
-        """The facts that decided it."""
-        return self.retrieval.used
+        """The facts that decided it, first the one that led to the others' entity, where there were two hops."""
+        led = (self.retrieval.via,) if self.retrieval.via else ()
+        return led + self.retrieval.used
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +420,16 @@ class Assistant:
         if found and found.why == "name":  # "Water", the film, is not what the base knows of water
             facts = [f for f in facts if f.source == "user" or f.triple.subject[0].isupper()]
         query = resolved(query, found) if found and facts else query
-        found_facts = retrieve(
+        offered = self._offered(query, subject, facts)
+        if self.scope and offered.candidates:
+            hop = second_hop(query, subject, offered.candidates, self._own_facts, self.encoder, taught_queries(facts))
+            if hop:
+                offered = replace(self._offered(hop.query, hop.subject, hop.facts), via=hop.via)
+                return hop.subject, offered, hop.query
+        return subject, offered, query
+
+    def _offered(self, query: str, subject: str, facts: Sequence[Fact]) -> Retrieval:
+        found = retrieve(
             query,
             subject,
             [f.triple for f in facts],
@@ -428,8 +439,10 @@ class Assistant:
             taught_by=taught_queries(facts),
             scope=self.scope,
         )
-        shared = frozenset(f.triple for f in facts if f.source != "user")
-        return subject, replace(found_facts, shared=shared), query
+        return replace(found, shared=frozenset(f.triple for f in facts if f.source != "user"))
+
+    def _own_facts(self, entity: str) -> list[Fact]:
+        return [f for f in self._about(entity) if f.source == "user"]
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

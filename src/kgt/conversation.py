@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kgt.graph import Edit
-from kgt.linking import Link, ambiguous, candidates
+from kgt.linking import Link, ambiguous, candidates, resolved
 from kgt.method.message import Reading, read_message
 from kgt.method.pair import checked_query, is_correction
 from kgt.reference import Mention
@@ -52,7 +52,7 @@ class Conversation:
         if unclear:
             meant = self._meant(message, unclear[1])
             if meant:
-                return self._answered(unclear[0], on_text, subject=meant)
+                return self._answered(resolved(unclear[0], meant), on_text, subject=meant.entity)
         reading = read_message(message, self._last.query if self._last else "", self._assistant.encoder)
         if self._last and (reading.kind == "feedback" or is_correction(message)):
             return self._and_asked(message, self._corrected(self._last, message, reading, on_text), on_text)
@@ -125,11 +125,11 @@ class Conversation:
         if subject:
             self._spoken_of.appendleft(Mention(subject))
 
-    def _meant(self, message: str, choice: Sequence[Link]) -> str | None:
+    def _meant(self, message: str, choice: Sequence[Link]) -> Link | None:
         """Which of the entities that were offered the user names."""
         words = set(entity_key(message).split())
         shared = set.intersection(*(set(entity_key(one.entity).split()) for one in choice))
-        named = [one.entity for one in choice if words & (set(entity_key(one.entity).split()) - shared)]
+        named = [one for one in choice if words & (set(entity_key(one.entity).split()) - shared)]
         return named[0] if len(named) == 1 else None
 
 

@@ -154,15 +154,16 @@ def resolved(text: str, found: Link) -> str:
     """
     if not found.shown:
         return text
-    possessive = re.compile(r"(?:his|its|their|her(?=\s+\w))$", re.IGNORECASE)
-    before, place, after = text.rpartition(found.shown) if found.why != "reference" else text.partition(found.shown)
-    if not place:
+    places = list(re.finditer(rf"(?<!\w){re.escape(found.shown)}(?!\w)", text))
+    if not places:
         return text
+    place = places[0] if found.why == "reference" else places[-1]
     name = found.entity
     if found.why == "reference":
-        own = possessive.match(f"{found.shown}{after[:2]}" if found.shown.casefold() == "her" else found.shown)
-        name = f"{name}'s" if own else f"in {name}" if found.shown.casefold() == "there" else name
-    return before + name + after
+        pronoun = found.shown.casefold()
+        owner = pronoun in ("his", "its", "their") or (pronoun == "her" and re.match(r"\s+\w", text[place.end() :]))
+        name = f"{name}'s" if owner else f"in {name}" if pronoun == "there" else name
+    return text[: place.start()] + name + text[place.end() :]
 
 
 def ambiguous(links: Sequence[Link]) -> list[Link]:

@@ -53,11 +53,13 @@ class Retrieval:
 
     Attributes:
         shared: facts of the base, common knowledge that the model mostly has: weighed only where likelier than none.
+        via: the fact that led from the query's entity to that of the candidates, where there were two hops.
     """
 
     candidates: tuple[Candidate, ...] = ()
     none: float = 1.0
     shared: frozenset[Triple] = frozenset()
+    via: Candidate | None = None
 
     @property
     def used(self) -> tuple[Candidate, ...]:

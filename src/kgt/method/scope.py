@@ -49,7 +49,7 @@ class Views(NamedTuple):
     kinds: npt.NDArray[np.int_]
 
 
-_FUNCTION_WORDS = frozenset(
+FUNCTION_WORDS = frozenset(
     ("a an the is are was were am be has have had do does did of in at on to for by with").split()
 )
 
@@ -143,14 +143,14 @@ def views(z: Triple, subject: str, taught_by: str) -> list[tuple[str, int]]:
 
 def says_nothing(text: str) -> bool:
     """Whether a text is of function words only ("is", "the")."""
-    return set(relation_key(text).split()) <= _FUNCTION_WORDS
+    return set(relation_key(text).split()) <= FUNCTION_WORDS
 
 
 def _overlaps(asked: str, subject: str, triples: Sequence[Triple], taught_by: Mapping[Triple, str]) -> Floats:
     """The largest share of the query's content words, cut to five letters, in common with a view of each triple."""
 
     def content(text: str) -> set[str]:
-        return {w[:5] for w in re.findall(r"\w+", text.casefold()) if w not in _FUNCTION_WORDS}
+        return {w[:5] for w in re.findall(r"\w+", text.casefold()) if w not in FUNCTION_WORDS}
 
     words = content(mask(asked, subject))
     shares = [max(len(words & content(v)) for v, _ in views(z, subject, taught_by.get(z, ""))) for z in triples]

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kgt.bench.case import Case
-from kgt.bench.datasets import counterfact, extension, files, pararel, peint, zsre
+from kgt.bench.datasets import counterfact, extension, files, pararel, peint, two_hop, zsre
 from kgt.errors import BadInput
 
-DATASETS = ("counterfact", "extension", "peint", "zsre")
+DATASETS = ("counterfact", "extension", "peint", "two_hop", "zsre")
 
 
 class Loaded(NamedTuple):
@@ -51,12 +51,18 @@ def load(name: str, data: Path, n: int | None, seed: int) -> Loaded:
     elif name == "zsre":
         paths = zsre.files(data)
         cases = zsre.load(paths)
+    elif name == "two_hop":
+        facts = pararel.load(data)
+        paths = pararel.paths(data)
+        cases = two_hop.build(facts, seed)
     else:
         paths = sorted(peint.folder().glob("*.json"))
         cases = peint.load()
     if n is not None and n > len(cases):
         raise BadInput(f"--n is {n}; {name} has {len(cases):,} cases.", "Take fewer, or leave --n out for all.")
-    if n is not None and n < len(cases):
+    if n is not None and name == "two_hop":
+        cases = cases[:n]  # shuffled already, either hop of a pair beside the other
+    elif n is not None and n < len(cases):
         cases = random.Random(seed).sample(cases, n)
     names = [path.name for path in paths]
     source = ", ".join(names) if len(names) < 4 else f"{len(names)} files in {paths[0].parent.parent.name}"
