@@ -28,100 +28,91 @@ ASKED = -2.0
 """Least log-odds that a statement answers the last query (`kgt.method.scope`), for it to be feedback on it."""
 
 _NEVER = re.compile(
-    r"ignore (?:your|all|any|the|previous)|disregard|override|system:|system prompt|your (?:rules|prompt"
-    r"|instructions)"
-    r"|you are (?:now|a|an|my)\b|forget everything|all my facts|</?\w+>|pretend|role ?play|in (?:this|the"
-    r"|my) (?:story|novel|dream|poem|play|game)|once upon"
-    r"|my character|\btranslat|how do (?:you|i) say ['\"‘“]|what does .* mean|\binto (?:spanish|french|german"
-    r"|english|dutch|italian)"
-    r"|grammar|summari[sz]e|https?://|[{};]|==|\w+\(.*\)|\bSELECT\b|\berror:|dear (?:sir|madam|mr|ms)",
+    r"ignore (?:your|all|any|the|previous)|disregard|override|system:|system prompt"
+    r"|your (?:rules|prompt|instructions)|you are (?:now|a|an|my)\b|forget everything|all my facts|</?\w+>"
+    r"|pretend|role ?play|in (?:this|the|my) (?:story|novel|dream|poem|play|game)|once upon|my character"
+    r"|\btranslat|how do (?:you|i) say ['\"‘“]|what does .* mean"
+    r"|\binto (?:spanish|french|german|english|dutch|italian)|grammar|summari[sz]e|https?://|[{};]|=="
+    r"|\w+\(.*\)|\bSELECT\b|\berror:|dear (?:sir|madam|mr|ms)",
     re.IGNORECASE,
 )
 """A message with one of these states nothing of its user: instructions, fiction, translation, pasted text."""
 _HEARSAY = re.compile(
-    r"\b(?:says?|said|told me|tells me|claims?|claimed|according to|rumou?r|they say|people say|heard that|reads?:"
-    r"|the song|in the (?:movie|film|book|novel|series|song|article|game)|quote|wrote that)\b"
-    r"|[\"“”«»]|(?:^|\s)'[^']+'(?:\s|$|[.?!])",
+    r"\b(?:says?|said|told me|tells me|claims?|claimed|according to|rumou?r|they say|people say|heard that"
+    r"|reads?:|the song|in the (?:movie|film|book|novel|series|song|article|game)|quote|wrote that)\b|[\"“”«»]"
+    r"|(?:^|\s)'[^']+'(?:\s|$|[.?!])",
     re.IGNORECASE,
 )
 _JOKE = re.compile(
-    r"\b(?:lol|lmao|rofl|ha(?:ha)+|hehe|jk|just kidding|joking|yeah,? right|literally|basically|obviously|such an?"
-    r"|a million times|so \w+ (?:that )?(?:I|i) could|the pope|as if)\b|^(?:sure|right|of course), (?:my|our|I)\b"
-    r"|[😂🤣😜😉]|;-?\)|/s\b",
+    r"\b(?:lol|lmao|rofl|ha(?:ha)+|hehe|jk|just kidding|joking|yeah,? right|literally|basically|obviously"
+    r"|such an?|a million times|so \w+ (?:that )?(?:I|i) could|the pope|as if)\b"
+    r"|^(?:sure|right|of course), (?:my|our|I)\b|[😂🤣😜😉]|;-?\)|/s\b",
     re.IGNORECASE,
 )
 _QUESTION = re.compile(
-    r"^(?:and |but |so |then )?(?:who|what|whats|what's|where|when|why|which|whose|whom|how|is|are|am|was"
-    r"|were|do|does|did"
-    r"|can|could|will|would|should|shall|may|might|has|have|had)\b(?!.*[.!]$)"
-    r"|\b(?:I|i) wonder\b|\b(?:tell|show|remind) me\b|like to know\b|\bdo you know\b|\b(?:right|isn't it"
-    r"|correct)\s*\?$"
+    r"^(?:and |but |so |then )?(?:who|what|whats|what's|where|when|why|which|whose|whom|how|is|are|am|was|were"
+    r"|do|does|did|can|could|will|would|should|shall|may|might|has|have|had)\b(?!.*[.!]$)|\b(?:I|i) wonder\b"
+    r"|\b(?:tell|show|remind) me\b|like to know\b|\bdo you know\b|\b(?:right|isn't it|correct)\s*\?$"
     r"|^(?:can|could|would|will) you\b",
 )
 _REQUEST = re.compile(
     r"^(?:please\s+|now\s+|then\s+|ok(?:ay)?,?\s+)?(?:write|give|make|suggest|recommend|explain|describe|list"
-    r"|find|show|help"
-    r"|draft|create|tell|let|put|correct|fix|add|compute|calculate|compare|play|send|open|stop|start|try"
-    r"|check|read|look"
-    r"|delete|print|repeat|answer|call|set|plan|book|order|another|something|fold|mix|bake|stir|cut)\b",
+    r"|find|show|help|draft|create|tell|let|put|correct|fix|add|compute|calculate|compare|play|send|open|stop"
+    r"|start|try|check|read|look|delete|print|repeat|answer|call|set|plan|book|order|another|something|fold"
+    r"|mix|bake|stir|cut)\b",
     re.IGNORECASE,
 )
 _UNREAL = re.compile(
     r"^(?:if|suppose|supposing|imagine|assuming|assume|let's say|say|what if|had (?:i|my)|in case|unless"
-    r"|were (?:i|my))\b"
-    r"|\b(?:if only|I wish|i wish|would|could|wouldn't|couldn't|as though|hypothetically)\b|['’]d\b",
+    r"|were (?:i|my))\b|\b(?:if only|I wish|i wish|would|could|wouldn't|couldn't|as though|hypothetically)\b"
+    r"|['’]d\b",
     re.IGNORECASE,
 )
 _UNSURE = re.compile(
     r"\b(?:might|may be|maybe|perhaps|possibly|probably|not sure|unsure|I guess|i guess|I think|i think"
-    r"|I suppose|don't know"
-    r"|dunno|no idea|not certain|can't remember|don't remember|supposedly|apparently|seems?|I believe)\b",
+    r"|I suppose|don't know|dunno|no idea|not certain|can't remember|don't remember|supposedly|apparently"
+    r"|seems?|I believe)\b",
     re.IGNORECASE,
 )
 _PLAN = re.compile(
     r"\b(?:wants? to|wanted to|(?:am|is|are|'m|'s|'re|’m|im) (?:going|planning|about|hoping|thinking)\b"
-    r"|hopes? to|plans? to|intends? to"
-    r"|will|should|ought to|need to|have to|must|would like|looking forward|tomorrow|tonight|next (?:week"
-    r"|month|year))\b"
-    r"|['’]ll\b",
+    r"|hopes? to|plans? to|intends? to|will|should|ought to|need to|have to|must|would like|looking forward"
+    r"|tomorrow|tonight|next (?:week|month|year))\b|['’]ll\b",
     re.IGNORECASE,
 )
 _PASSING = re.compile(
     r"^(?:well,? |ok,? |so,? )?(?:(?:I|i)(?:['’]?m| am)(?: (?:just|so|very|really|a bit|still))? (?:back|here"
-    r"|tired|bored|hungry|thirsty|sorry|late"
-    r"|busy|fine|good|ok|okay|done|ready|happy|sad|confused|lost|cold|hot|in a hurry|on (?:the|my) (?:bus"
-    r"|train|way|phone)"
-    r"|leaving|off|sleepy|glad|sure|curious|not (?:sure|happy))\b|.*\bjust (?:woke|got|came|arrived|finished|had)\b"
-    r"|.*\bgot \w+ed\b|.*\b(?:is|are) getting\b|.*\bright now\b|what a )",
+    r"|tired|bored|hungry|thirsty|sorry|late|busy|fine|good|ok|okay|done|ready|happy|sad|confused|lost|cold"
+    r"|hot|in a hurry|on (?:the|my) (?:bus|train|way|phone)|leaving|off|sleepy|glad|sure|curious|not (?:sure"
+    r"|happy))\b|.*\bjust (?:woke|got|came|arrived|finished|had)\b|.*\bgot \w+ed\b|.*\b(?:is|are) getting\b"
+    r"|.*\bright now\b|what a )",
 )
 _MOOD = re.compile(
-    r"\b(?:today|this (?:morning|afternoon|evening))\b|^(?:I|i|we)(?:['’]?m|['’]re| am| are) (?:so|very"
-    r"|really|too|a bit|quite"
-    r"|pretty|feeling)\b|^(?:I|i|we) (?:need|feel|hope|wish|want|mean|guess|think)\b"
+    r"\b(?:today|this (?:morning|afternoon|evening))\b"
+    r"|^(?:I|i|we)(?:['’]?m|['’]re| am| are) (?:so|very|really|too|a bit|quite|pretty|feeling)\b"
+    r"|^(?:I|i|we) (?:need|feel|hope|wish|want|mean|guess|think)\b"
     r"|^(?:I|i|we)(?:['’]?m|['’]re| am| are) (?!learning|studying|working|training|living|expecting|taking"
     r"|doing|retraining)\w+ing\b",
     re.IGNORECASE,
 )
 """How somebody is or what they are at just now, or want of the assistant."""
 _ABOUT_THE_ANSWER = re.compile(
-    r"^(?:that|this|it|you|your|these|those)\b|^(?:I|i) (?:like|love|hate|don't like|agree with"
-    r"|don't understand|understand|see|know)"
-    r"(?:$|[.!]| (?:that|this|it|your|the (?:answer|explanation|idea))\b)",
+    r"^(?:that|this|it|you|your|these|those)\b"
+    r"|^(?:I|i) (?:like|love|hate|don't like|agree with|don't understand|understand|see|know)(?:$|[.!]"
+    r"| (?:that|this|it|your|the (?:answer|explanation|idea))\b)",
     re.IGNORECASE,
 )
 _SMALL_TALK = re.compile(
-    r"^(?:hi|hello|hey|thanks?|thank you|thx|cheers|good (?:morning|night|evening|day|job)|bye|goodbye"
-    r"|see you|nice|great|cool|ok"
-    r"|okay|yes|yep|no|nope|nah|hm+|lol|brb|wow|sorry|sure|please|lovely|welcome|congrat\w*|asdf|never mind"
-    r"|no (?:problem|worries|idea)"
-    r"|wrong(?: answer)?|incorrect)\b[\s,.!]*(?:there|you|so much|all|later|cool|to meet you|.{0,12})?[\s.!]*$",
+    r"^(?:hi|hello|hey|thanks?|thank you|thx|cheers|good (?:morning|night|evening|day|job)|bye|goodbye|see you"
+    r"|nice|great|cool|ok|okay|yes|yep|no|nope|nah|hm+|lol|brb|wow|sorry|sure|please|lovely|welcome|congrat\w*"
+    r"|asdf|never mind|no (?:problem|worries|idea)|wrong(?: answer)?|incorrect)\b[\s,.!]*(?:there|you|so much"
+    r"|all|later|cool|to meet you|.{0,12})?[\s.!]*$",
     re.IGNORECASE,
 )
 _LEAD = re.compile(
     r"^(?:(?:please )?(?:remember|note|keep in mind|don't forget|know)(?: that)?|just so you know|so you know"
-    r"|fyi|btw|by the way"
-    r"|for the record|for your information|anyway|well|also|oh|hi there|hi|hello|thanks|ps|listen|look|okay"
-    r"|ok|and|but|so)\b[\s,:!–—-]*",
+    r"|fyi|btw|by the way|for the record|for your information|anyway|well|also|oh|hi there|hi|hello|thanks|ps"
+    r"|listen|look|okay|ok|and|but|so)\b[\s,:!–—-]*",
     re.IGNORECASE,
 )
 _JUDGEMENTS = frozenset(

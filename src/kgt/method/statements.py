@@ -17,12 +17,10 @@ LONGEST = 400
 
 ATTRIBUTES = re.compile(
     r"(?:first |last |middle |phone |email |home |favou?rite |research |mother |native )*(?:name|nickname"
-    r"|surname|birthday|age|job"
-    r"|profession|occupation|address|number|email|colou?r|size|weight|height|breed|diet|hobby|film|movie|book"
-    r"|drink|food"
-    r"|dish|song|band|team|sport|season|animal|field|tongue|language|nationality|religion|title|salary|shift"
-    r"|schedule|password"
-    r"|blood type|star sign|pronouns|initials|home town|hometown)"
+    r"|surname|birthday|age|job|profession|occupation|address|number|email|colou?r|size|weight|height|breed"
+    r"|diet|hobby|film|movie|book|drink|food|dish|song|band|team|sport|season|animal|field|tongue|language"
+    r"|nationality|religion|title|salary|shift|schedule|password|blood type|star sign|pronouns|initials"
+    r"|home town|hometown)"
 )
 """Nouns that say something of their owner, rather than name a thing or a person of theirs."""
 
@@ -45,11 +43,10 @@ _AUX = frozenset(
 )
 _WHEN = (
     r"(?:in (?:january|february|march|april|may|june|july|august|september|october|november|december|\d{4}"
-    r"|spring|summer"
-    r"|autumn|winter)|(?:last|this) (?:week|month|year|night|spring|summer|autumn|winter|monday|tuesday"
-    r"|wednesday|thursday"
-    r"|friday|saturday|sunday)|yesterday|today|now|nowadays|these days|currently|from now on|recently|at the moment"
-    r"|since \w+|\w+ (?:days?|weeks?|months?|years?) ago|as well|too|though|any ?more|by the way|btw)"
+    r"|spring|summer|autumn|winter)|(?:last|this) (?:week|month|year|night|spring|summer|autumn|winter|monday"
+    r"|tuesday|wednesday|thursday|friday|saturday|sunday)|yesterday|today|now|nowadays|these days|currently"
+    r"|from now on|recently|at the moment|since \w+|\w+ (?:days?|weeks?|months?|years?) ago|as well|too|though"
+    r"|any ?more|by the way|btw)"
 )
 _ENDS_IN_TIME = re.compile(rf"[\s,]+{_WHEN}[\s.!,]*$", re.IGNORECASE)
 _BEGINS_WITH_TIME = re.compile(rf"^{_WHEN}[\s,]+", re.IGNORECASE)
