@@ -113,6 +113,12 @@ def test_the_graph_knows_whom_a_name_means(store: GraphStore, taught: str, text:
     assert link(store, "ben", text) != found
 
 
+def test_the_users_own_thing_keeps_its_my(store: GraphStore) -> None:
+    say(store, "my boss", "is called", "Ingrid")
+    found = link(store, "ana", "who is my boss?")
+    assert found is not None and found.entity == "my boss"
+
+
 def test_what_something_is_called_leads_to_it(store: GraphStore) -> None:
     say(store, "my dog", "name", "Rex")
     found = link(store, "ana", "What does Rex eat?")

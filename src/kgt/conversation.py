@@ -28,6 +28,11 @@ HISTORY_TURNS = 6
 REMEMBERED = 12
 """How many mentions of entities a pronoun may refer to."""
 
+_ASKS = re.compile(
+    r"(?:who|what|where|when|why|how|which|whose|is|are|am|was|were|do|does|did|can|could|will|would|should|has|have)\b",
+    re.IGNORECASE,
+)
+
 OnText = Callable[[str], None] | None
 
 
@@ -98,7 +103,7 @@ class Conversation:
         from kgt.assistant import Turn
 
         if not leaves_off(query) and query[-1] not in ".?!…":
-            query += "."  # said, not left for the model to finish
+            query += "?" if _ASKS.match(query) else "."  # not left for the model to finish
         answer = self._assistant.ask(
             query, subject=subject, turns=self._turns[-HISTORY_TURNS:], on_text=on_text, recent=tuple(self._spoken_of)
         )

@@ -195,7 +195,8 @@ class _Look:
         words = list(_WORD.finditer(text))
         spans: dict[str, str] = {}
         for shown, key in _spans(text, words):
-            spans[key] = shown
+            if len(shown) >= len(spans.get(key, "")):  # "my boss", not "boss"; of two mentions the last
+                spans[key] = shown
         known = store.mentions(user, spans.keys())
         own = [k for k in known if k != "i" and _is_own(store, user, k)]
         return cls(store, user, text, spans, known, own, _proper_name(text, words) or "")
