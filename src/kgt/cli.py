@@ -17,6 +17,7 @@ from rich.console import Console
 
 from kgt import __version__
 from kgt.bench import cli as benchmark
+from kgt.bench import editor_cli
 from kgt.errors import BadInput, KGTError, NotFound
 from kgt.terminal import (
     as_json,
@@ -297,7 +298,7 @@ def demo(model: Model = None) -> None:
     raise typer.Exit(run(out, _settings(None, model, None)))
 
 
-for command in (benchmark.bench, benchmark.report, benchmark.dataset):
+for command in (benchmark.bench, benchmark.report, benchmark.dataset, editor_cli.train_editor, editor_cli.trace):
     app.command()(command)
 
 

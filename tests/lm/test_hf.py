@@ -28,7 +28,7 @@ def exact(cache: Path) -> LanguageModel:
 
 def oracle(model: HFModel, prompt: str, continuation: str, contrast: Contrast | None = None) -> list[float]:
     without, alpha = (contrast.without, contrast.alpha) if contrast else (None, 0.0)
-    return continuation_logprobs(model._model, model._tokenizer, prompt, continuation, without, alpha)
+    return continuation_logprobs(model.module, model.tokenizer, prompt, continuation, without, alpha)
 
 
 def test_a_mixed_batch_equals_one_prompt_at_a_time(exact: HFModel) -> None:

@@ -20,6 +20,8 @@ STUDIES = ("scope", "linking", "messages")
 """What `--dataset` takes beside the data sets: measurements of one part of KGT."""
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder with the data sets; fetched into it if missing.")]
+Hparams = Annotated[Path | None, typer.Option("--hparams", help="Weight editors: a TOML file over the shipped ones.")]
+Corpus = Annotated[Path | None, typer.Option("--corpus", help="Weight editors: a text for statistics.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the other commands.")]
 
 
@@ -31,7 +33,14 @@ def bench(
         ),
     ],
     folder: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run; the same command goes on in it.")],
-    method: Annotated[str, typer.Option("--method", help="Comma-separated.")] = "kgt,klamp,no_edit",
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            help="Comma-separated: kgt, klamp, no_edit, memory;"
+            " weight editors: ft, ft_l, ft_ewc, ft_retrain, rome, kn, mend, ke, grace, defer.",
+        ),
+    ] = "kgt,klamp,no_edit",
     n: Annotated[int | None, typer.Option("--n", help="Cases, drawn with the seed (default: all).")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="sequential or single.")] = "sequential",
     seed: Annotated[int, typer.Option("--seed")] = 0,
@@ -53,6 +62,8 @@ def bench(
     templates: Annotated[str, typer.Option("--templates", help="KGT: shipped or paper.")] = "shipped",
     alpha: Annotated[float | None, typer.Option("--alpha", help="KGT: weight of context-aware decoding.")] = None,
     labelled: Annotated[bool, typer.Option("--labelled/--unlabelled", help="KGT: are entities given.")] = True,
+    hparams: Hparams = None,
+    corpus: Corpus = None,
 ) -> None:
     """Measure methods on a data set.  Example: kgt bench -d peint -o runs/peint"""
     from kgt.bench.runner import Means, run
@@ -71,7 +82,7 @@ def bench(
     settings = Settings.load(model=model)
     ablation = Ablation(k, epsilon, stop, literal, relations, scope, templates, alpha, labelled)  # type: ignore[arg-type]
     methods = tuple(dict.fromkeys(name.strip() for name in method.split(",") if name.strip()))
-    spec = Spec(dataset, n, seed, protocol, settings.model, methods, sample, fluency, ablation)  # type: ignore[arg-type]
+    spec = Spec(dataset, n, seed, protocol, settings.model, methods, sample, fluency, ablation, hparams, corpus)  # type: ignore[arg-type]
     means = Means(_data(data), folder, workers, engine, batch, _command())  # type: ignore[arg-type]
     run(spec, means, settings, err)
     report([folder])

@@ -17,22 +17,22 @@ class RememberingModel:
     """
 
     def __init__(self, model: LanguageModel) -> None:
-        self._model = model
+        self.inner = model
         self._known: dict[Request, list[Scored]] = {}
 
     @property
     def name(self) -> str:
-        return self._model.name
+        return self.inner.name
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
-        return self._model.chat(messages, prefill)
+        return self.inner.chat(messages, prefill)
 
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         new = [r for r in dict.fromkeys(requests) if r not in self._known]
         if len(self._known) + len(new) > MOST:
             self._known.clear()
             new = list(dict.fromkeys(requests))
-        self._known.update(zip(new, self._model.logprobs(new), strict=True))
+        self._known.update(zip(new, self.inner.logprobs(new), strict=True))
         return [self._known[r] for r in requests]
 
     def generate(
@@ -45,11 +45,11 @@ class RememberingModel:
         seed: int | None = None,
         contrast: Contrast | None = None,
     ) -> Iterator[str]:
-        return self._model.generate(
+        return self.inner.generate(
             prompt, max_tokens=max_tokens, stop=stop, temperature=temperature, seed=seed, contrast=contrast
         )
 
     def generate_many(
         self, prompts: Sequence[Prompt], *, max_tokens: int, top_k: int = 1, seed: int | None = None
     ) -> list[str]:
-        return self._model.generate_many(prompts, max_tokens=max_tokens, top_k=top_k, seed=seed)
+        return self.inner.generate_many(prompts, max_tokens=max_tokens, top_k=top_k, seed=seed)

@@ -31,10 +31,10 @@ from kgt.bench.remember import RememberingModel
 from kgt.bench.spec import Spec, close_manifest, model_sha256, open_manifest, write_json
 from kgt.bench.summary import summarise
 from kgt.bench.workers import Engine, Map, Setup, edit_task, evaluate_task, pool, single_task
-from kgt.editors import EDITORS, Editor, EditReport, Parts, Question, load_editor
+from kgt.editors import EDITORS, WEIGHT_EDITORS, Editor, EditReport, Parts, Question, load_editor
 from kgt.editors.kgt import KGT
 from kgt.errors import BadInput
-from kgt.lm import LanguageModel, load_model
+from kgt.lm import LanguageModel, check_editable, load_model
 from kgt.lm.encoder import bundled_encoder
 from kgt.settings import Settings
 from kgt.triple import entity_key
@@ -72,6 +72,8 @@ def run(spec: Spec, means: Means, settings: Settings, console: Console) -> dict[
     for name in spec.methods:
         if name not in EDITORS:
             raise BadInput(f"There is no method {name!r}.", f"Take some of: {', '.join(EDITORS)}.")
+        if name in WEIGHT_EDITORS:
+            check_editable(settings.model)
     loaded = load(spec.dataset, means.data, spec.n, spec.seed)
     raw = load_model(settings.model, Path(settings.cache), device=settings.device, dtype=settings.dtype)
     manifest = open_manifest(
@@ -83,7 +85,8 @@ def run(spec: Spec, means: Means, settings: Settings, console: Console) -> dict[
         model_sha256=model_sha256(raw),
     )
     cases = _sampled(loaded.cases, spec)
-    parts = Parts(RememberingModel(raw), bundled_encoder(), None, spec.ablation)
+    files = Path(settings.cache), spec.hparams, spec.corpus
+    parts = Parts(RememberingModel(raw), bundled_encoder(), None, spec.ablation, *files)
     with _progress(console) as progress:
         how = _evaluation(cases, spec, means, parts, progress)
         work = _Work(spec, means, settings, raw, parts, cases, how, progress)
@@ -249,7 +252,7 @@ class _Work:
             yield None
             return
         threads = max(1, (os.cpu_count() or 1) // self.means.workers)
-        with pool(self.means.engine, self.means.workers, Setup(self.settings, self.spec.ablation, threads)) as mapped:
+        with pool(self.means.engine, self.means.workers, Setup(self.settings, self.spec, threads)) as mapped:
             yield mapped
 
     @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kgt import __version__
+from kgt.bench.datasets.files import sha256
 from kgt.editors import Ablation
 from kgt.errors import BadInput
 
@@ -29,6 +30,7 @@ class Spec:
         n: cases, drawn with the seed; None is all.
         sample: of these, how many are asked more than the taught query; None is all.
         fluency: for how many of those texts are generated (GE, RS).
+        hparams, corpus: files of the weight editors (`kgt.editors.Parts`).
     """
 
     dataset: str
@@ -40,10 +42,14 @@ class Spec:
     sample: int | None = None
     fluency: int = 0
     ablation: Ablation = field(default_factory=Ablation)
+    hparams: Path | None = None
+    corpus: Path | None = None
 
     def options(self) -> dict[str, Any]:
         """Everything but data set, n, seed, protocol, model and methods."""
-        return {"sample": self.sample, "fluency": self.fluency, **asdict(self.ablation)}
+        files = {"hparams": self.hparams, "corpus": self.corpus}
+        given = {name: sha256([path]) for name, path in files.items() if path}
+        return {"sample": self.sample, "fluency": self.fluency, **asdict(self.ablation), **given}
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -112,7 +118,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def model_sha256(model: Any) -> str:
     """A checksum of a model's weights as they are computed with; "" for a backend that does not show them."""
-    weights = getattr(getattr(model, "_model", None), "state_dict", None)
+    weights = getattr(getattr(model, "module", None), "state_dict", None)
     if weights is None:
         return ""
     import torch

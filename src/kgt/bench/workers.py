@@ -19,7 +19,8 @@ from typing import Any, Literal, NamedTuple
 from kgt.bench.case import Case
 from kgt.bench.measure import Evaluation, evaluate, learn
 from kgt.bench.remember import RememberingModel
-from kgt.editors import Ablation, EditReport, Parts, load_editor
+from kgt.bench.spec import Spec
+from kgt.editors import EditReport, Parts, load_editor
 from kgt.errors import BadInput
 from kgt.lm import load_model
 from kgt.lm.encoder import bundled_encoder
@@ -33,7 +34,7 @@ class Setup(NamedTuple):
     """How a worker gets its model."""
 
     settings: Settings
-    ablation: Ablation
+    spec: Spec
     threads: int
 
 
@@ -78,7 +79,8 @@ def start(setup: Setup) -> None:
     torch.set_num_threads(setup.threads)
     s = setup.settings
     model = RememberingModel(load_model(s.model, Path(s.cache), device=s.device, dtype=s.dtype))
-    _parts = Parts(model, bundled_encoder(), None, setup.ablation)
+    spec = setup.spec
+    _parts = Parts(model, bundled_encoder(), None, spec.ablation, Path(s.cache), spec.hparams, spec.corpus)
 
 
 def edit_task(method: str, cases: Sequence[Case]) -> list[tuple[Case, EditReport]]:

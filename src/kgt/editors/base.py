@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from kgt.graph import Edit
 from kgt.lm import LanguageModel, Prompt, Scored
-from kgt.method.reasoning import answers_request
+from kgt.method.reasoning import answer_prompt, answers_request
+from kgt.method.templates import templates_for
 from kgt.triple import Triple
 
 
@@ -23,6 +24,7 @@ class EditRequest:
         subject, object: e_q and e_a, the object being the answer wanted.
         former: the answer to be replaced.
         relation: the data set's own name for the relation ("native language"), "" if it has none.
+        stem: how the answer begins when the query is asked, "" where that is an unfinished sentence.
     """
 
     user: str
@@ -32,6 +34,7 @@ class EditRequest:
     object: str
     former: str = ""
     relation: str = ""
+    stem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,3 +135,15 @@ class InContextEditor(Editor):
         return self.model.generate_many(
             [self.prompt(q) for q in questions], max_tokens=max_tokens, top_k=top_k, seed=seed
         )
+
+
+class PlainEditor(InContextEditor):
+    """An editor whose model answers from the question alone, asked as the unedited model is."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        super().__init__(model)
+        self._templates = templates_for(model)
+
+    def prompt(self, question: Question) -> Prompt:
+        subject = question.subject or ""
+        return answer_prompt(self.model, self._templates, question.query, subject, (), stem=question.stem)

@@ -10,6 +10,7 @@ from typing import Literal
 from kgt.editors.base import Editor
 from kgt.editors.kgt import KGT, RelationSource
 from kgt.editors.klamp import KLaMP
+from kgt.editors.lookup import Lookup
 from kgt.editors.no_edit import NoEdit
 from kgt.errors import BadInput
 from kgt.lm import LanguageModel
@@ -45,12 +46,18 @@ class Parts:
 
     Attributes:
         graph: file of the graph that KGT edits; in memory if None.
+        cache: folder for statistics and trained networks of the weight editors; None keeps nothing.
+        hparams: a file of hyper-parameters over the family's own (`kgt.editors.hyper`).
+        corpus: a text for the weight editors' statistics; None lets the model write one.
     """
 
     model: LanguageModel
     encoder: SentenceEncoder | None = None
     graph: Path | None = None
     ablation: Ablation = Ablation()
+    cache: Path | None = None
+    hparams: Path | None = None
+    corpus: Path | None = None
 
 
 def _kgt(parts: Parts) -> Editor:
@@ -68,10 +75,26 @@ def _kgt(parts: Parts) -> Editor:
     )
 
 
+WEIGHT_EDITORS = ("ft", "ft_l", "ft_ewc", "ft_retrain", "rome", "kn", "mend", "ke", "grace", "defer")
+"""Those that need a transformers model, to change its weights or its layers' outputs."""
+
+
+def _weights(name: str) -> Callable[[Parts], Editor]:
+    def load(parts: Parts) -> Editor:
+        from kgt.editors.open import load_weight_editor  # imports torch and transformers
+
+        model = getattr(parts.model, "inner", parts.model)
+        return load_weight_editor(name, model, cache=parts.cache, hparams=parts.hparams, corpus=parts.corpus)
+
+    return load
+
+
 EDITORS: dict[str, Callable[[Parts], Editor]] = {
     "kgt": _kgt,
     "klamp": lambda parts: KLaMP(parts.model),
     "no_edit": lambda parts: NoEdit(parts.model),
+    "memory": lambda parts: Lookup(parts.model),
+    **{name: _weights(name) for name in WEIGHT_EDITORS},
 }
 
 

@@ -1,7 +1,7 @@
 """Language models behind two verbs: score (`logprobs`) and generate."""
 
 from kgt.lm.base import Contrast, LanguageModel, Message, Prompt, Request, Scored
-from kgt.lm.catalog import DEFAULT_MODEL, load_model, model_names
+from kgt.lm.catalog import DEFAULT_MODEL, check_editable, load_model, model_names
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -11,6 +11,7 @@ __all__ = [
     "Prompt",
     "Request",
     "Scored",
+    "check_editable",
     "load_model",
     "model_names",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
-from kgt.errors import ModelError, NotFound
+from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import LanguageModel
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -41,6 +42,23 @@ def load_model(name: str, cache: Path, *, device: str = "auto", dtype: str = "au
             raise ModelError(f"{name!r} is a file, but not a .gguf file.", "Give a .gguf file or a model folder.")
         source = converted(source, cache)
     return HFModel.load(source or name, name, device=device, dtype=dtype)
+
+
+def check_editable(name: str) -> None:
+    """See from a model folder's own description whether its weights can be edited, before they are loaded.
+
+    Raises:
+        BadInput: they are quantised.
+    """
+    config = Path(name).expanduser() / "config.json"
+    if not config.is_file():
+        return
+    found = json.loads(config.read_text(encoding="utf-8")).get("quantization_config")
+    if found:
+        raise BadInput(
+            f"{name!r} is quantised ({found.get('quant_method', 'in an unknown way')}); its weights cannot be edited.",
+            "Give the unquantised model, or use kgt, klamp or no_edit, which leave the weights alone.",
+        )
 
 
 def model_names() -> list[tuple[str, str]]:

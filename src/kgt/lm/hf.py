@@ -20,13 +20,18 @@ Tokens = tuple[int, ...]
 
 
 class HFModel:
-    """A transformers model; see `kgt.lm.base.LanguageModel` for the meaning of its methods."""
+    """A transformers model; see `kgt.lm.base.LanguageModel` for the meaning of its methods.
+
+    Attributes:
+        module: the torch module, which weight editors change in place.
+        tokenizer: its tokenizer.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
         self.name = name
-        self._model = model.eval()
-        self._tokenizer = tokenizer
-        self._device = model.device
+        self.module = model.eval()
+        self.tokenizer = tokenizer
+        self.device = model.device
         self._context = getattr(model.config, "max_position_embeddings", None) or 1_000_000
         ends = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
         flat = [i for e in ends if e is not None for i in (e if isinstance(e, list) else [e])]
@@ -60,8 +65,8 @@ class HFModel:
         return cls(model.to(place), tokenizer, name)
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
-        if self._tokenizer.chat_template:
-            prompt = self._tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        if self.tokenizer.chat_template:
+            prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
             return str(prompt) + prefill
         turns = [f"{m['role'].capitalize()}: {m['content']}\n" for m in messages]
         return "".join(turns) + "Assistant:" + (" " + prefill if prefill else "")
@@ -101,16 +106,16 @@ class HFModel:
         seed: int | None = None,
         contrast: Contrast | None = None,
     ) -> Iterator[str]:
-        prompts = [self._encode(prompt)] + ([self._encode(contrast.without)] if contrast else [])
+        prompts = [self.encode(prompt)] + ([self.encode(contrast.without)] if contrast else [])
         self._check_room(max(map(len, prompts)) + max_tokens)
-        ids, mask = self._pad_left(prompts)
+        ids, mask = self.pad_left(prompts)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         cache: Any = None
         odds = _log_odds(contrast.weight) if contrast else 0.0
         generated: list[int] = []
         shown = 0
         for _ in range(max_tokens):
-            out = self._forward(ids, mask, cache, keep=1)
+            out = self.forward(ids, mask, cache, keep=1)
             cache = out.past_key_values
             logp = out.logits[:, -1].float().log_softmax(-1)
             final = self._decoded(logp[:1], logp[1:], contrast, odds)
@@ -122,7 +127,7 @@ class HFModel:
                 break
             generated.append(token)
             odds += self._told_by(token, logp[:1], logp[1:], contrast)
-            text = self._tokenizer.decode(generated)
+            text = self.tokenizer.decode(generated)
             cut = min((at for s in stop if (at := text.find(s)) >= 0), default=None)
             if cut is not None:
                 yield text[shown:cut]
@@ -131,9 +136,9 @@ class HFModel:
             if ready > shown:
                 yield text[shown:ready]
                 shown = ready
-            ids = torch.full((len(prompts), 1), token, device=self._device)
+            ids = torch.full((len(prompts), 1), token, device=self.device)
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
-        rest = self._tokenizer.decode(generated)[shown:]
+        rest = self.tokenizer.decode(generated)[shown:]
         if rest:
             yield rest
 
@@ -146,12 +151,12 @@ class HFModel:
         top_k: int = 1,
         seed: int | None = None,
     ) -> list[str]:
-        encoded = [self._encode(p.text) for p in prompts]
-        without = [self._encode(p.contrast.without) for p in prompts if p.contrast]
+        encoded = [self.encode(p.text) for p in prompts]
+        without = [self.encode(p.contrast.without) for p in prompts if p.contrast]
         if not encoded:
             return []
         self._check_room(max(map(len, encoded + without)) + max_tokens)
-        ids, mask = self._pad_left(encoded + without)
+        ids, mask = self.pad_left(encoded + without)
         contrasted = torch.tensor([i for i, p in enumerate(prompts) if p.contrast], dtype=torch.long)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         cache: Any = None
@@ -159,14 +164,14 @@ class HFModel:
         running = [True] * len(prompts)
         odds = [_log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
         for _ in range(max_tokens):
-            out = self._forward(ids, mask, cache, keep=1)
+            out = self.forward(ids, mask, cache, keep=1)
             cache = out.past_key_values
             logp = out.logits[:, -1].float().log_softmax(-1)
             final = logp[: len(prompts)].clone()
             for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
                 final[i] = self._decoded(logp[i : i + 1], logp[row : row + 1], prompts[i].contrast, odds[i])[0]
             likeliest = final.topk(top_k)
-            drawn = torch.multinomial(likeliest.values.softmax(-1).cpu(), 1, generator=sampler).to(self._device)
+            drawn = torch.multinomial(likeliest.values.softmax(-1).cpu(), 1, generator=sampler).to(self.device)
             chosen = likeliest.indices.gather(1, drawn)
             for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
                 token = int(chosen[i, 0])
@@ -177,9 +182,9 @@ class HFModel:
                     texts[i].append(token)
             if not any(running):
                 break
-            ids = torch.cat([chosen, chosen[contrasted.to(self._device)]])
+            ids = torch.cat([chosen, chosen[contrasted.to(self.device)]])
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
-        return [self._tokenizer.decode(tokens) for tokens in texts]
+        return [self.tokenizer.decode(tokens) for tokens in texts]
 
     @staticmethod
     def _decoded(logp: torch.Tensor, without: torch.Tensor, contrast: Contrast | None, odds: float) -> torch.Tensor:
@@ -197,20 +202,20 @@ class HFModel:
         with_context = decode_contrast(logp, without, contrast._replace(plausibility=0.0))
         return float(with_context[0, token] - without[0, token])
 
-    # -- tensors ---------------------------------------------------------------------------------
+    # -- tensors: also what editors of the weights work with ---------------------------------------
 
     def _rows(self, request: Request) -> list[tuple[Tokens, Tokens]]:
         """(prompt, continuation) token pairs, each followed by its contrasting pair if there is one."""
         rows: list[tuple[Tokens, Tokens]] = []
         for continuation in request.continuations:
-            pair = self._split(request.prompt, continuation)
+            pair = self.split(request.prompt, continuation)
             rows.append(pair)
             if request.contrast:
-                rows.append((self._encode(request.contrast.without), pair[1]))
+                rows.append((self.encode(request.contrast.without), pair[1]))
             self._check_room(max(len(p) + len(c) for p, c in rows[-2:]))
         return rows
 
-    def _split(self, prompt: str, continuation: str) -> tuple[Tokens, Tokens]:
+    def split(self, prompt: str, continuation: str) -> tuple[Tokens, Tokens]:
         """Tokens of the prompt and of what follows it, tokenised together where the joint is clean.
 
         SentencePiece tokenisers give " x" two tokens on its own but one after text, as
@@ -218,13 +223,14 @@ class HFModel:
         """
         if not continuation:
             raise BadInput("A continuation to score is empty.", "Give at least one character.")
-        head, whole = self._encode(prompt), self._encode(prompt + continuation)
+        head, whole = self.encode(prompt), self.encode(prompt + continuation)
         if len(whole) > len(head) and whole[: len(head)] == head:
             return head, whole[len(head) :]
-        return head, self._encode(continuation)
+        return head, self.encode(continuation)
 
-    def _encode(self, text: str) -> Tokens:
-        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"]) or (self._pad,)
+    def encode(self, text: str) -> Tokens:
+        """The tokens of a text; special tokens are what the chat template wrote into it."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) or (self._pad,)
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._context:
@@ -243,30 +249,31 @@ class HFModel:
         prompts = list(dict.fromkeys(prompt for prompt, _ in rows))
         place = {prompt: i for i, prompt in enumerate(prompts)}
         long = [i for i, (_, continuation) in enumerate(rows) if len(continuation) > 1]
-        ids, mask = self._pad_left(prompts)
-        out = self._forward(ids, mask, None, keep=1, use_cache=bool(long))
+        ids, mask = self.pad_left(prompts)
+        out = self.forward(ids, mask, None, keep=1, use_cache=bool(long))
         first = out.logits[:, -1]
         later: dict[int, torch.Tensor] = {}
         if long:
-            index = torch.tensor([place[rows[i][0]] for i in long], device=self._device)
+            index = torch.tensor([place[rows[i][0]] for i in long], device=self.device)
             out.past_key_values.batch_select_indices(index)
             width = max(len(rows[i][1]) for i in long) - 1
-            step = torch.full((len(long), width), self._pad, device=self._device)
+            step = torch.full((len(long), width), self._pad, device=self.device)
             step_mask = torch.zeros_like(step)
             for r, i in enumerate(long):
                 tokens = rows[i][1][:-1]
-                step[r, : len(tokens)] = torch.tensor(tokens, device=self._device)
+                step[r, : len(tokens)] = torch.tensor(tokens, device=self.device)
                 step_mask[r, : len(tokens)] = 1
-            logits = self._forward(step, torch.cat([mask[index], step_mask], 1), out.past_key_values, keep=0).logits
+            logits = self.forward(step, torch.cat([mask[index], step_mask], 1), out.past_key_values, keep=0).logits
             later = {i: logits[r, : len(rows[i][1]) - 1] for r, i in enumerate(long)}
         for i, (prompt, continuation) in enumerate(rows):
             head = first[place[prompt]][None]
             logits = torch.cat([head, later[i]]) if i in later else head
-            yield torch.tensor(continuation, device=self._device), logits.float().log_softmax(-1)
+            yield torch.tensor(continuation, device=self.device), logits.float().log_softmax(-1)
 
-    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int, use_cache: bool = True) -> Any:
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int, use_cache: bool = True) -> Any:
+        """One pass over ids (rows, n) after a cache; mask (rows, cached + n); logits of the last `keep` (0: all)."""
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        return self._model(
+        return self.module(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
@@ -275,10 +282,11 @@ class HFModel:
             logits_to_keep=keep,
         )
 
-    def _pad_left(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+    def pad_left(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and their mask, each (rows, longest)."""
         width = max(map(len, prompts))
-        ids = torch.tensor([(self._pad,) * (width - len(p)) + p for p in prompts], device=self._device)
-        mask = torch.tensor([(0,) * (width - len(p)) + (1,) * len(p) for p in prompts], device=self._device)
+        ids = torch.tensor([(self._pad,) * (width - len(p)) + p for p in prompts], device=self.device)
+        mask = torch.tensor([(0,) * (width - len(p)) + (1,) * len(p) for p in prompts], device=self.device)
         return ids, mask
 
 

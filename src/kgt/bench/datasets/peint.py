@@ -51,7 +51,7 @@ def _case(user: str, pair: dict[str, Any], superseded: bool) -> Case:
 
     return Case(
         pair["id"],
-        EditRequest(user, query, feedback, subject, new, former),
+        EditRequest(user, query, feedback, subject, new, former, stem=stem),
         Probe(query, new, former, subject, stem),
         paraphrases=probes("paraphrases", subject),
         neighbourhood=probes("other_entity", None),

@@ -1,0 +1,96 @@
+"""KN: knowledge neurons found by integrated gradients, and rewritten (Dai et al. 2022, arXiv 2104.08696)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from kgt.editors.base import EditRequest
+from kgt.editors.network import Network, prefix_cache
+from kgt.editors.weights import WeightEditor
+from kgt.lm.hf import Tokens
+
+STRENGTH = 2.0
+"""λ₁ = λ₂ of a one-token answer (Sec. 5.1); each token of a longer one is added once, as ROME's port does."""
+
+
+@dataclass(frozen=True, slots=True)
+class KNSettings:
+    """Hyper-parameters.
+
+    Attributes:
+        steps: of the Riemann sum of Eq. 2.
+        threshold: share of the largest attribution from which a neuron knows the fact.
+    """
+
+    steps: int = 20
+    threshold: float = 0.2
+
+
+class KN(WeightEditor):
+    """Finds the neurons that express the former answer, and makes them express the new one."""
+
+    name = "kn"
+
+    def __init__(self, network: Network, settings: KNSettings) -> None:
+        super().__init__(network, [network.matrix(layer) for layer in range(network.depth)])
+        self.settings = settings
+
+    def learn(self, prompt: Tokens, target: Tokens, request: EditRequest) -> None:
+        former = request.former and self.network.model.split(self._text(prompt), f" {request.former}")[1]
+        predicted = self._likeliest(prompt)
+        found = sum(
+            attributions(self.network, prompt + truth[:i], truth[i], self.settings.steps)
+            for truth in [former or (predicted,)]
+            for i in range(len(truth))
+        )
+        assert isinstance(found, torch.Tensor)
+        embedding = self.network.embedding().float()
+        wanted = embedding[list(target)].sum(0) * (STRENGTH if len(target) == 1 else 1.0)
+        change = wanted - STRENGTH * embedding[predicted]
+        with torch.no_grad():
+            for layer, neuron in (found > self.settings.threshold * found.max()).nonzero().tolist():
+                matrix = self.matrices[layer]
+                row = matrix.weight[neuron] if type(matrix).__name__ == "Conv1D" else matrix.weight[:, neuron]
+                row += change
+
+    def _text(self, tokens: Tokens) -> str:
+        return str(self.network.model.tokenizer.decode(tokens))
+
+    @torch.no_grad()
+    def _likeliest(self, prompt: Tokens) -> int:
+        ids, mask = self.network.model.pad_left([prompt])
+        return int(self.network.model.forward(ids, mask, None, keep=1, use_cache=False).logits[0, -1].argmax())
+
+
+def attributions(network: Network, prompt: Tokens, token: int, steps: int) -> torch.Tensor:
+    """How much each neuron adds to the probability of a token after a prompt (Eq. 2), shape (layers, inner).
+
+    Neurons are the inputs of an MLP's second matrix at the prompt's last token; the integral of the
+    probability's gradient as one layer's neurons go from 0 to what they are, by a Riemann sum.
+    """
+    model = network.model
+    cache, mask = prefix_cache(model, [prompt[:-1] or prompt])
+    cache.batch_repeat_interleave(steps)
+    ids = torch.tensor([[prompt[-1]]] * steps, device=mask.device)
+    full = torch.cat([mask.expand(steps, -1), torch.ones_like(ids)], 1)
+    shares = (torch.arange(1, steps + 1, device=mask.device) / steps)[:, None]
+    rows = []
+    for layer in range(network.depth):
+        scaled: list[torch.Tensor] = []
+
+        def scale(_: Any, args: tuple[torch.Tensor, ...], scaled: list[torch.Tensor] = scaled) -> tuple[torch.Tensor]:
+            scaled.append((args[0][:, -1].detach() * shares.to(args[0].dtype)).requires_grad_(True))
+            return (torch.cat([args[0][:, :-1].detach(), scaled[0][:, None]], 1),)
+
+        hook = network.matrix(layer).register_forward_pre_hook(scale, prepend=True)
+        try:
+            logits = model.forward(ids, full, copy.deepcopy(cache), keep=1).logits[:, -1].float()
+            (gradient,) = torch.autograd.grad(logits.softmax(-1)[:, token].sum(), scaled)
+        finally:
+            hook.remove()
+        rows.append(scaled[0][-1].detach().float() * gradient.float().mean(0))
+    return torch.stack(rows)
