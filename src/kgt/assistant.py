@@ -19,14 +19,14 @@ from typing import NamedTuple
 from kgt.conversation import Conversation
 from kgt.errors import BadInput, NotFound
 from kgt.graph import Edit, Fact, GraphStore, ScoredTriple
-from kgt.graph.names import CALLED
+from kgt.graph.names import CALLED, OWN
 from kgt.graph.records import AsOf
 from kgt.linking import Link, asked_about, candidates, link, resolved
 from kgt.lm import LanguageModel, Message, Prompt, Scored, load_model
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method import reasoning
 from kgt.method.conflict import contradicts
-from kgt.method.hops import second_hop
+from kgt.method.hops import own_thing, second_hop
 from kgt.method.pair import Pair, checked_query, read_pair, strip_marker
 from kgt.method.relations import personalised_triples, stated_triples
 from kgt.method.retrieval import Candidate, Retrieval, retrieve, taught_queries
@@ -421,6 +421,10 @@ class Assistant:
             facts = [f for f in facts if f.source == "user" or f.triple.subject[0].isupper()]
         query = resolved(query, found) if found and facts else query
         offered = self._offered(query, subject, facts)
+        if self.scope and found and found.why == "user" and not offered.used:
+            thing = own_thing(query, self.store.named(self.user, {OWN}).get(OWN, []), self._own_facts, self.encoder)
+            if thing:
+                return thing, self._offered(query, thing, self._about(thing)), query
         if self.scope and offered.candidates:
             hop = second_hop(query, subject, offered.candidates, self._own_facts, self.encoder, taught_queries(facts))
             if hop:

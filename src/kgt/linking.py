@@ -339,18 +339,22 @@ def _possession(text: str) -> str | None:
         return None
     name = start.group().strip()
     rest = text[start.end() :]
+    verb_follows = bool(re.search(r"\b(?:do|does|did)\s+$", text[: start.start()], re.IGNORECASE))
     attribute_asked = bool(re.match(r"(?:what|who|when)(?:\s+(?:is|are|was|were)|['’]s)\s", text, re.IGNORECASE))
     for word in _WORD.finditer(rest):
         bare = re.sub(r"['’]s?$", "", word.group())
         between = rest[: word.start()]
         verb = " " in name and not name.endswith("'s") and is_verb(bare)
         if verb or bare.casefold() in _ENDS_NAME or re.search(r"[,.;:!?]", between):
+            verb_follows &= not verb and bare.casefold() in _NOT_A_NAME
             break
         name += " " + bare
         if bare != word.group():
             if attribute_asked:
                 return name
             name += "'s"
+    if verb_follows and name.count(" ") > 1:  # "does my shift begin this month": one word more is the verb
+        name = name.rpartition(" ")[0]
     name = re.sub(r"['’]s$", "", name)
     if attribute_asked and rest.rstrip(" ?.!").casefold().endswith(name.partition(" ")[2].casefold()):
         return None

@@ -215,6 +215,13 @@ def _clause_start(lead: str, rest: str, subject: str) -> int:
     return len(lead)
 
 
+_AT_PRESENT = re.compile(
+    r"\s+(?:(?:this|these) (?:week|month|year|term|season|days)|at the moment|at present|nowadays|currently)$",
+    re.IGNORECASE,
+)
+"""A question about how things are now asks for the same relation as one without: what it is becomes outdated alike."""
+
+
 def relation_in(query: str, subject: str) -> str:
     """The relation that a query's own words name, the subject taken out; "" where nothing is left.
 
@@ -224,6 +231,8 @@ def relation_in(query: str, subject: str) -> str:
     'is located in'
     >>> relation_in("What does my dog eat?", "my dog")
     'eats'
+    >>> relation_in("When does my shift begin this month?", "my shift")
+    'begins'
     """
     asked = clean(sentence_about(query, subject)[1])
     found = _last_mention(asked, subject)
@@ -234,7 +243,7 @@ def relation_in(query: str, subject: str) -> str:
         after = f"'s {after}"
     inflect = _third_person if entity_key(subject) not in _PRONOUNS else str
     if is_question(asked):
-        return _relation_of_question(asked, before, after.rstrip("?! "), inflect)
+        return _relation_of_question(asked, before, _AT_PRESENT.sub("", after.rstrip("?! ")), inflect)
     question, mark, reply = after.rpartition("?")
     if mark:  # "What is the twin city of X? It is": the reply's words if they say more than "it is"
         predicate = re.sub(r"^(?:it|they|he|she)\s+", "", reply.strip(), flags=re.IGNORECASE)

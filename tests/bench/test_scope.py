@@ -63,9 +63,10 @@ def test_studies_of_linking_and_messages(data: Path, tmp_path: Path, monkeypatch
     found = {}
     for name in ("linking", "messages"):
         out = tmp_path / name
-        result = CliRunner().invoke(app, ["bench", "-d", name, "-o", str(out), "--data", str(data), "--n", "4"])
+        result = CliRunner().invoke(app, ["bench", "-d", name, "-o", str(out), "--data", str(data), "--n", "40" if name == "messages" else "4"])
         assert result.exit_code == 0, result.output
         found |= json.loads((out / "summary.json").read_text())["metrics"]
     assert found["f1_peint"]["value"] > 0.95
-    assert found["macro_f1_test"]["value"] > 0.9
-    assert found["ms_1000"]["value"] < 3 * found["ms_10"]["value"]
+    assert found["macro_f1_test"]["value"] >= 0.92
+    assert found["false_facts_test"]["value"] <= 0.01
+    assert found["link_ms_1000"]["value"] < 3 * found["link_ms_10"]["value"]

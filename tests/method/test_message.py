@@ -58,9 +58,30 @@ def test_a_fact_is_read(message: str, facts: list[str]) -> None:
         "!!!",
     ],
 )
-def test_what_is_no_fact_is_never_stored(message: str) -> None:
-    assert read_message(message).kind == "neither"
-    assert read_message(message).statements == ()
+def test_what_is_no_fact_is_never_stored(message: str, encoder: SentenceEncoder) -> None:
+    for reader in (None, encoder):
+        assert read_message(message, encoder=reader).kind == "neither"
+        assert read_message(message, encoder=reader).statements == ()
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["my train is twenty minutes late again", "Facebook has decided that I live in Jakarta.", "I'm fluent in cat."],
+)
+def test_what_no_list_of_words_tells_from_a_fact_the_encoder_does(message: str, encoder: SentenceEncoder) -> None:
+    assert read_message(message, encoder=encoder).kind == "neither"
+    assert read_message(message).kind == "fact"
+
+
+def test_of_a_message_only_the_sentences_that_state_something_are_read(encoder: SentenceEncoder) -> None:
+    message = "My sister Ana lives in Lisbon. It is raining. What is the weather there?"
+    reading = read_message(message, encoder=encoder)
+    assert [str(said.triple) for said in reading.statements] == ["(my sister Ana, lives in, Lisbon)"]
+
+
+def test_he_is_never_the_user(encoder: SentenceEncoder) -> None:
+    stated = statements(["We had to rehome Bruno, he's with my cousin now."])
+    assert all("cousin" not in said.triple.object for said in stated)
 
 
 @pytest.mark.parametrize(

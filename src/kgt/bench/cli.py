@@ -103,9 +103,9 @@ def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model:
     if name == "scope":
         found = scope.study(data, n, seed, encoder, loaded)
     elif name == "messages":
-        found = messages.study(encoder)
+        found = messages.study(encoder, n)
     else:
-        found = linking.study(data, n, seed, encoder)
+        found = linking.study(data, n, seed, encoder, loaded)
     study.show(found, out)
     for path in study.write(found, name, folder, command=_command(), kgt=__version__, seed=seed):
         err.print(f"Wrote {path}", markup=False)

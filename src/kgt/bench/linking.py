@@ -18,6 +18,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from kgt.assistant import Assistant
 from kgt.bench.case import Case
 from kgt.bench.datasets import load
 from kgt.bench.metrics import Estimate, bootstrapped
@@ -25,6 +26,7 @@ from kgt.bench.study import Sheet, Study, estimate_text
 from kgt.graph import Edit, GraphStore, ScoredTriple
 from kgt.graph.names import words_of
 from kgt.linking import asked_about, candidates
+from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
 from kgt.triple import Triple, entity_key
 
@@ -32,10 +34,10 @@ Floats = npt.NDArray[np.float64]
 
 N = 300
 """CounterFact records, if not said otherwise."""
-SIZES = (10, 1_000, 100_000)
-"""Triples in the user's graph when the time of a link is taken."""
+SIZES = (10, 1_000, 100_000, 1_000_000)
+"""Triples in the user's graph when times are taken."""
 TIMED = 100
-"""Queries timed at each size."""
+"""Queries timed at each size, half of which name somebody in the graph."""
 
 
 class Query(NamedTuple):
@@ -56,8 +58,8 @@ class Outcome(NamedTuple):
     missed: int
 
 
-def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder | None) -> Study:
-    """F1 on the half not developed on, and the time a link takes as the graph grows."""
+def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder | None, model: LanguageModel) -> Study:
+    """F1 on the half not developed on, and the time that linking and scope add to an answer as the graph grows."""
     metrics: dict[str, Estimate] = {}
     rows = []
     with GraphStore.open(":memory:") as store:
@@ -73,10 +75,14 @@ def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder | None)
     sheets = [Sheet("Linking without labels, on the half not developed on", ("", "F1", "precision", "recall"), rows)]
     times = []
     for size in SIZES:
-        taken = _milliseconds(size, [q for q in tested if q.source == "counterfact"], encoder)
-        metrics[f"ms_{size}"] = bootstrapped(np.array(taken), lambda t: float(np.median(t)))
-        times.append((f"{size:,}", f"{np.median(taken):.2f}", f"{np.percentile(taken, 95):.2f}"))
-    sheets.append(Sheet("Time a link takes, ms", ("triples in the graph", "p50", "p95"), times))
+        taken = _milliseconds(size, [q.text for q in tested if q.source == "counterfact"], encoder, model)
+        cells = [f"{size:,}"]
+        for name, timings in zip(("link", "added"), taken, strict=True):
+            metrics[f"{name}_ms_{size}"] = bootstrapped(np.array(timings), lambda t: float(np.median(t)))
+            cells += [f"{np.median(timings):.2f}", f"{np.percentile(timings, 95):.2f}"]
+        times.append(tuple(cells))
+    columns = ("triples in the graph", "link p50", "p95", "link, scope and prompt p50", "p95")
+    sheets.append(Sheet("What an answer waits for before the model begins, ms", columns, times))
     return Study(metrics, sheets)
 
 
@@ -116,21 +122,30 @@ def _fact(case: Case) -> Triple:
     return Triple(case.request.subject, case.request.relation or "is", case.request.object)
 
 
-def _milliseconds(size: int, queries: Sequence[Query], encoder: SentenceEncoder | None) -> list[float]:
-    """Of linking queries, in a graph of so many triples of made-up people."""
+def _milliseconds(
+    size: int, texts: Sequence[str], encoder: SentenceEncoder | None, model: LanguageModel
+) -> tuple[list[float], list[float]]:
+    """Of linking queries, and of all that comes before the model, in a graph of so many triples of made-up people."""
     draw = random.Random(size)
     people = [f"{_name(draw)} {_name(draw)}" for _ in range(max(1, size // 2))]
     facts = [Triple(person, relation, _name(draw)) for person in people for relation in ("lives in", "works for")]
-    taken = []
+    asked = draw.sample(people, min(TIMED // 2, len(people)))
+    texts = [*texts[: TIMED - len(asked)], *(f"In which town does {person} live?" for person in asked)]
+    link, added = [], []
     with GraphStore.open(":memory:") as store:
         for start in range(0, len(facts), 10_000):
             batch = dict.fromkeys(facts[start : start + 10_000])
             store.commit(Edit("someone", "add", tuple(ScoredTriple(z) for z in batch)))
-        for query in [*queries[:5], *queries[:TIMED]]:  # the first warm up
+        assistant = Assistant("someone", model=model, store=store, encoder=encoder)
+        for text in [*texts[:5], *texts]:  # the first warm up
+            fresh = f"{text} "  # its vector is not remembered from the other timing
             started = perf_counter()
-            candidates(store, "someone", query.text, encoder=encoder)
-            taken.append((perf_counter() - started) * 1000)
-    return taken[5:]
+            candidates(store, "someone", fresh, encoder=encoder)
+            linked = perf_counter()
+            assistant.answer_prompt(text)
+            link.append((linked - started) * 1000)
+            added.append((perf_counter() - linked) * 1000)
+    return link[5:], added[5:]
 
 
 def _name(draw: random.Random) -> str:

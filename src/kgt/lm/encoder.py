@@ -23,8 +23,8 @@ class SentenceEncoder:
     def __init__(self, folder: Path) -> None:
         from transformers import BertModel, PreTrainedTokenizerFast
 
-        self._tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
-        self._model: Any = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+        self.tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
+        self.bert: Any = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
         self._known: dict[str, npt.NDArray[np.float32]] = {}
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -42,7 +42,7 @@ class SentenceEncoder:
         rows = []
         with torch.inference_mode():
             for start in range(0, len(phrases), 64):
-                batch = self._tokenizer(
+                batch = self.tokenizer(
                     phrases[start : start + 64],
                     padding=True,
                     truncation=True,
@@ -50,7 +50,7 @@ class SentenceEncoder:
                     return_tensors="pt",
                     return_token_type_ids=False,
                 )
-                hidden = self._model(**batch).last_hidden_state
+                hidden = self.bert(**batch).last_hidden_state
                 mask = batch["attention_mask"][..., None]
                 mean = (hidden * mask).sum(1) / mask.sum(1)
                 rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())

@@ -26,6 +26,9 @@ from kgt.wording import is_unfinished, mask, stem
 LEAST_FIRST, LEAST_SECOND = -2.0, 0.0
 """Least log-odds of the fact that leads on and of the fact that answers: 96 % of two-hop questions of three
 relations outside the reported ones pass, and 2 % of others about the same entity."""
+LEAST_OWN = 1.0
+"""And of a fact about a thing of the user's for a question that names only the user."""
+MOST_THINGS = 20
 MOST_FIRST, MOST_SECOND = 5, 50
 """Facts about either entity that are tried: a hub costs no more than this."""
 
@@ -85,6 +88,25 @@ def second_hop(
             to_finish = stem(answers.subject, answers.relation)
             best = Hop(candidate, middle, to_finish if is_unfinished(to_finish) else plain, facts)
             best_score = leads + float(odds.max())
+    return best
+
+
+def own_thing(
+    query: str, things: Sequence[str], about: Callable[[str], Sequence[Fact]], encoder: SentenceEncoder | None
+) -> str | None:
+    """The thing of the user's, a fact about which answers a question about the user; None if there is none.
+
+    "When do I start work?" is answered by "my shift begins at noon": which of the two a fact starts at is chance.
+    """
+    best, best_odds = None, LEAST_OWN
+    if encoder is None:
+        return None
+    for thing in things[:MOST_THINGS]:
+        facts = about(thing)[:MOST_FIRST]
+        if facts:
+            odds = float(log_odds(query, thing, [f.triple for f in facts], encoder, taught_queries(facts)).max())
+            if odds > best_odds:
+                best, best_odds = thing, odds
     return best
 
 

@@ -1,31 +1,30 @@
 """Is a chat message feedback on the last answer, a fact worth keeping, or neither; and what does it state?
 
-Rules, in two steps. What marks a message or a sentence as no plain statement (a question, a request, a
-wish, a joke, hearsay, doubt, a plan, a passing state, small talk, an instruction to the assistant) is
-looked for first: a fact missed costs a repetition, a false one spoils answers. What is left must
-read as subject, verb and object, the subject being the user, something of theirs, or a name.
+Which kind it is the encoder reads (`kgt.method.reader`); rules are left for instructions in disguise and
+for a KGT without the encoder. What it states is read by rules either way (`kgt.method.statements`).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.pair import MAX_FEEDBACK, is_correction, strip_marker
-from kgt.method.scope import log_odds
+from kgt.method.reader import KINDS, Kind, kind_probabilities
 from kgt.method.statements import Said, statements
 from kgt.triple import clean, entity_key
 from kgt.wording import is_question
 
-Kind = Literal["feedback", "fact", "neither"]
-
+SURE = 0.9
+"""Probability from which a message is taken for a fact: one missed costs a repetition, a false one spoils answers."""
+LIKELY = 0.5
+"""And from which one sentence of such a message is."""
 LONGEST_ANSWER = 8
 """Words of a message that answers a question without being a sentence ("In Ghent.")."""
-
-ASKED = -2.0
-"""Least log-odds that a statement answers the last query (`kgt.method.scope`), for it to be feedback on it."""
 
 _NEVER = re.compile(
     r"ignore (?:your|all|any|the|previous)|disregard|override|system:|system prompt"
@@ -110,9 +109,10 @@ _SMALL_TALK = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"^(?:(?:please )?(?:remember|note|keep in mind|don't forget|know)(?: that)?|just so you know|so you know"
-    r"|fyi|btw|by the way|for the record|for your information|anyway|well|also|oh|hi there|hi|hello|thanks|ps"
-    r"|listen|look|okay|ok|and|but|so)\b[\s,:!–—-]*",
+    r"^(?:(?:please |kindly )?(?:remember|note|keep in mind|don't forget|know|be advised)(?: that)?|just so you know"
+    r"|so you know|fyi|btw|by the way|for the record|for your information|for future reference|on that note|anyway"
+    r"|well|also|oh|hi there|hi|hey|hello|thanks|ps|incidentally|not kidding|store this|listen|look|okay|ok|and|but"
+    r"|so)\b[\s,:!–—-]*",
     re.IGNORECASE,
 )
 _JUDGEMENTS = frozenset(
@@ -146,9 +146,43 @@ def read_message(message: str, query: str = "", encoder: SentenceEncoder | None 
 
     Args:
         query: what the user asked last, "" if nothing was answered yet.
+        encoder: reads which kind it is; without one, rules do, which know fewer ways of saying things.
     """
     text = clean(message[: 4 * MAX_FEEDBACK])
-    if not text or _NEVER.search(message) or _HEARSAY.search(text) or _JOKE.search(text):
+    if not re.search(r"\w", text) or _NEVER.search(message):
+        return Reading("neither")
+    if encoder is None:
+        return _by_rules(text, query)
+    kind = decided(kind_probabilities(encoder, [(query, text)])[0])
+    if kind == "feedback":
+        return Reading("feedback", tuple(statements([_plain(strip_marker(text))])))
+    if kind == "fact":
+        return Reading("fact", tuple(statements(_stating(text, encoder))))
+    return Reading("neither")
+
+
+def decided(probabilities: npt.NDArray[np.float32], sure: float = SURE) -> Kind:
+    """The likeliest kind, a fact only where that is sure; probabilities in the order of `KINDS`."""
+    kind = KINDS[int(probabilities.argmax())]
+    return "neither" if kind == "fact" and probabilities.max() < sure else kind
+
+
+def _stating(text: str, encoder: SentenceEncoder) -> list[str]:
+    """The sentences of a message that state something."""
+    parts = [p for p in _parts(text) if p and not is_question(p) and not _REQUEST.search(p)]
+    if len(parts) < 2:
+        return parts
+    likely = kind_probabilities(encoder, [("", part) for part in parts])[:, KINDS.index("fact")]
+    return [part for part, p in zip(parts, likely, strict=True) if p >= LIKELY]
+
+
+def _parts(text: str) -> list[str]:
+    return [_plain(part) for sentence in _SENTENCES.split(text) for part in _TAG.split(sentence)]
+
+
+def _by_rules(text: str, query: str) -> Reading:
+    """What marks a message as no plain statement is looked for; what is left must read as subject, verb, object."""
+    if _HEARSAY.search(text) or _JOKE.search(text):
         return Reading("neither")
     corrects = bool(query) and is_correction(text)
     body = strip_marker(text) if corrects else text
@@ -158,12 +192,11 @@ def read_message(message: str, query: str = "", encoder: SentenceEncoder | None 
     about = query if is_question(query) else ""
     if about and _answers_shortly(text, about):
         return Reading("feedback")
-    parts = [_plain(part) for sentence in _SENTENCES.split(text) for part in _TAG.split(sentence)]
     doubted = _UNSURE.search(text) or _UNREAL.match(text)
-    found = [] if doubted else statements([p for p in parts if p and not _rejected(p)])
+    found = [] if doubted else statements([p for p in _parts(text) if p and not _rejected(p)])
     if not found:
         return Reading("neither")
-    return Reading("feedback" if about and _answers(about, found[0], encoder) else "fact", tuple(found))
+    return Reading("feedback" if about and _answers(about, found[0]) else "fact", tuple(found))
 
 
 def _plain(sentence: str) -> str:
@@ -211,10 +244,8 @@ def _answers_shortly(text: str, query: str) -> bool:
     return not own and not _ABOUT_THE_ANSWER.match(text) and not statements([text])
 
 
-def _answers(query: str, said: Said, encoder: SentenceEncoder | None) -> bool:
-    """Whether a statement is what the query asked for: about the same entity, and near it in meaning."""
+def _answers(query: str, said: Said) -> bool:
+    """Whether a statement is about the entity that the query asks for."""
     key = entity_key(said.triple.subject)
     mine = r"\b(?:i|my|me|our|we)\b"
-    if not re.search(mine if key in ("i", "we") else rf"\b{re.escape(key.split()[-1])}\b", query, re.IGNORECASE):
-        return False
-    return encoder is None or float(log_odds(query, said.triple.subject, [said.triple], encoder)[0]) > ASKED
+    return bool(re.search(mine if key in ("i", "we") else rf"\b{re.escape(key.split()[-1])}\b", query, re.IGNORECASE))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kgt.errors import BadInput
-from kgt.triple import Triple
+from kgt.triple import Triple, entity_key
 from kgt.wording import Statement, is_verb, statement_in
 
 MOST = 8
@@ -59,6 +59,14 @@ _SAME_SUBJECT = re.compile(r"^(?:he|she|it|they)\s+", re.IGNORECASE)
 _NOT_BUT = re.compile(r"(?:,|,?\s+(?:and|but))\s+not (?:in |on |at |a |an |the )?[\w ]+$", re.IGNORECASE)
 
 
+_ASIDE = re.compile(
+    r",?\s+(?:because|since (?=I|i|my|the)|so (?=please|I|i|we|no|use|don't|it)|while|although|though (?=I|i))\b.*$"
+    r"|,\s+(?:who|which|that['’]s|none|no kidding|actually|for (?=religious|medical|future)|really|please|lol|haha"
+    r"|thanks|as I|if)\b.*$|\s+(?:lol|btw|tbh|haha+|please)$"
+)
+"""What follows the statement in its clause: a reason, a consequence, a relative clause, an interjection."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """One statement.
@@ -104,7 +112,8 @@ def _clauses(sentence: str) -> list[str]:
             parts[-1] += f" and {piece}"
         else:
             parts.append(piece)
-    return [c for part in parts for c in re.split(r",\s+(?=(?:I|we|my|our|he|she)\b)", part)]
+    parts = [c for part in parts for c in re.split(r"(?:,|,?\s+but)\s+(?=(?:I|i|we|my|our|he|she)\b)", part)]
+    return [_ASIDE.sub("", part) for part in parts]
 
 
 def _read(clause: str, before: str) -> tuple[Said | None, str]:
@@ -118,6 +127,8 @@ def _read(clause: str, before: str) -> tuple[Said | None, str]:
         text = " ".join(_ALSO.sub("", text).split())
     pronoun = _SAME_SUBJECT.match(text)
     if pronoun:
+        if entity_key(before) in ("i", "we"):
+            return None, before  # "we had to rehome Bruno, he is …": not we
         text = f"{before} {text[pronoun.end() :]}" if before else ""
     elif before and _verb(text.split()[0] if text else ""):
         text = f"{before} {text}"
@@ -170,7 +181,7 @@ _NO_NAME = frozenset(
         "the a an this that these those there here it he she they you your his her its their what who where "
         "when why how "
         "which if but and or so as for in on at to of with no not yes every some any all most one people someone "
-        "everyone nobody something nothing everything"
+        "everyone nobody something nothing everything kindly please incidentally anyway actually"
     ).split()
 )
 
