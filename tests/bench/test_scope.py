@@ -61,9 +61,9 @@ def test_a_study_leaves_other_folders_alone(tmp_path: Path) -> None:
 def test_studies_of_linking_and_messages(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kgt.bench.linking.SIZES", (10, 1000))
     found = {}
-    for name in ("linking", "messages"):
+    for name, n in (("linking", "4"), ("messages", "40")):
         out = tmp_path / name
-        result = CliRunner().invoke(app, ["bench", "-d", name, "-o", str(out), "--data", str(data), "--n", "40" if name == "messages" else "4"])
+        result = CliRunner().invoke(app, ["bench", "-d", name, "-o", str(out), "--data", str(data), "--n", n])
         assert result.exit_code == 0, result.output
         found |= json.loads((out / "summary.json").read_text())["metrics"]
     assert found["f1_peint"]["value"] > 0.95

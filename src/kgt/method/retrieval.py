@@ -22,7 +22,7 @@ from kgt.method.templates import Templates
 from kgt.triple import Triple
 from kgt.wording import sentence_about
 
-NONE = 3.0
+NONE = 3.6
 """Weight of "none" when a question is asked: most questions about an entity ask for no given fact. While an edit
 is decided it is 1: feedback to a query says that the query does ask for the fact."""
 MAX_USED = 3
