@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kgt.editors import EDITORS, Ablation, Editor, EditRequest, Parts, Question, load_editor
+from kgt.editors import Ablation, Editor, EditRequest, Parts, Question, load_editor
 from kgt.errors import BadInput
 from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
@@ -18,6 +18,8 @@ TEACH = EditRequest("ana", QUERY, "English", "Danielle Darrieux", "English", "Fr
 ASKED = Question("ana", "Danielle Darrieux is a native speaker of", "Danielle Darrieux")
 OTHER = Question("ana", "The mother tongue of Victor Hugo is", "Victor Hugo")
 Make = Callable[..., Editor]
+EVERYDAY = ("kgt", "klamp", "no_edit", "memory", "ft", "grace")
+"""What runs here; the other weight editors are tested on small models, where statistics take no minutes."""
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_no_edit_learns_nothing(make: Make) -> None:
     assert editor.answer_logprobs(ASKED, ["English", "French"]) == before
 
 
-@pytest.mark.parametrize("name", sorted(EDITORS))
+@pytest.mark.parametrize("name", EVERYDAY)
 def test_every_editor_scores_and_generates_in_batches(make: Make, name: str) -> None:
     editor = make(name)
     editor.edit(TEACH)
