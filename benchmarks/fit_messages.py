@@ -1,4 +1,4 @@
-"""Fit the reader of messages (`kgt.method.reader`) on the fit part of messages.tsv; 5 minutes on two cores.
+"""Fit the reader of messages (`kgt.method.adapter`) on the fit part of messages.tsv; 5 minutes on two cores.
 
 Prints macro-F1 and false facts on the messages left out (--held-out), at several thresholds, from which
 `SURE` in `kgt.method.message` was chosen. --write trains on the whole fit part and replaces the shipped weights.
@@ -19,8 +19,9 @@ from torch.nn.functional import cross_entropy
 from kgt.bench.messages import Labelled, labelled, macro_f1
 from kgt.errors import KGTError, NotFound
 from kgt.lm.encoder import PACKAGE, SentenceEncoder, bundled_encoder
+from kgt.method.adapter import Adapter, save
 from kgt.method.message import decided
-from kgt.method.reader import KINDS, Adapter, save
+from kgt.method.reader import KINDS
 
 BATCH = 32
 LR = 1e-3

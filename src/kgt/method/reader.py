@@ -1,108 +1,21 @@
-"""Which kind a chat message is: the sentence encoder, tuned a little, reads it beside the query before it.
-
-The tuning is a low-rank change of each of the encoder's matrices (LoRA, Hu et al. 2021,
-arXiv 2106.09685) and a linear head, fitted by `benchmarks/fit_messages.py` on the fit part of
-`bench/datasets/messages.tsv` and kept in `reader.npz`; all else of the encoder's work is untouched.
-"""
+"""Which kind a chat message is, read by the sentence encoder beside the query before it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
-from importlib.resources import files
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from kgt.lm.encoder import SentenceEncoder
 
 Kind = Literal["feedback", "fact", "neither"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-LONGEST = 96
-"""Tokens of a query and its message that are read."""
-NO_QUERY = "-"
 
 
-class Adapter(nn.Module):
-    """What is added to the encoder, and the head.
-
-    Args:
-        rank: of each change.
-    """
-
-    def __init__(self, encoder: SentenceEncoder, rank: int = 16) -> None:
-        super().__init__()
-        self.names = [name for name, part in encoder.bert.named_modules() if _adapted(name, part)]
-        parts = [encoder.bert.get_submodule(name) for name in self.names]
-        self.down = nn.ParameterList(nn.Parameter(torch.randn(rank, p.in_features) / p.in_features**0.5) for p in parts)
-        self.up = nn.ParameterList(nn.Parameter(torch.zeros(p.out_features, rank)) for p in parts)
-        width = encoder.bert.config.hidden_size
-        self.sides = nn.Parameter(torch.zeros(2, width))  # which of the two texts a token is of
-        self.head = nn.Linear(width, len(KINDS))
-        self.drop = nn.Dropout(0.1)
-
-    def forward(self, encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
-        """Logits of the kinds, shape (pairs, 3), of (query, message) pairs."""
-        batch = encoder.tokenizer(
-            [query or NO_QUERY for query, _ in pairs],
-            [message for _, message in pairs],
-            padding=True,
-            truncation=True,
-            max_length=LONGEST,
-            return_tensors="pt",
-            return_token_type_ids=True,
-        )
-        with self._added(encoder):
-            hidden = encoder.bert(**batch).last_hidden_state
-        own = (batch["attention_mask"] * (batch["token_type_ids"] == 1))[..., None]
-        logits: torch.Tensor = self.head((hidden * own).sum(1) / own.sum(1).clamp(min=1))
-        return logits
-
-    @contextmanager
-    def _added(self, encoder: SentenceEncoder) -> Iterator[None]:
-        def adding(down: torch.Tensor, up: torch.Tensor) -> Any:
-            return lambda _, args, out: out + self.drop(args[0]) @ down.T @ up.T
-
-        hooks = [
-            encoder.bert.get_submodule(name).register_forward_hook(adding(down, up))
-            for name, down, up in zip(self.names, self.down, self.up, strict=True)
-        ]
-        sides = encoder.bert.embeddings.token_type_embeddings
-        hooks.append(sides.register_forward_hook(lambda _, args, out: out + self.sides[args[0]]))
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-
-
-@torch.inference_mode()
 def kind_probabilities(encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> npt.NDArray[np.float32]:
     """P(kind) of each (query, message), shape (pairs, 3) in the order of `KINDS`; no feedback without a query."""
-    logits = _shipped(encoder)(encoder, pairs)
-    without = torch.tensor([not query for query, _ in pairs])
-    logits[without, KINDS.index("feedback")] = -torch.inf
-    found: npt.NDArray[np.float32] = logits.softmax(-1).numpy()
-    return found
+    from kgt.method.adapter import probabilities  # imports torch
 
-
-def save(adapter: Adapter, path: Any) -> None:
-    """Write an adapter in half precision."""
-    np.savez_compressed(path, **{name: p.numpy().astype(np.float16) for name, p in adapter.state_dict().items()})
-
-
-@lru_cache(maxsize=2)
-def _shipped(encoder: SentenceEncoder) -> Adapter:
-    with (files("kgt.method") / "reader.npz").open("rb") as file, np.load(file) as stored:
-        state = {name: torch.tensor(stored[name].astype(np.float32)) for name in stored.files}
-    adapter = Adapter(encoder, state["down.0"].shape[0])
-    adapter.load_state_dict(state)
-    return adapter.eval()
-
-
-def _adapted(name: str, part: nn.Module) -> bool:
-    return name.startswith("encoder.") and isinstance(part, nn.Linear)
+    return probabilities(encoder, pairs)
