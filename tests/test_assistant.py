@@ -279,3 +279,17 @@ def test_four_processes_teaching_one_user_at_once_lose_no_edit(assistant: Assist
     assert sum(t.subject.casefold() == "my sister" for t in taught) == 1  # whoever came last replaced the others
     assert sorted(e.id for e in me.history() if e.id) == list(range(1, len(me.history()) + 1))
     me.store.close()
+
+
+def test_a_question_about_the_user_is_answered_from_a_thing_of_theirs(assistant: Assistant) -> None:
+    assistant.add_triples([Triple("my shift", "begins at", "noon"), Triple("I", "live in", "Cork")])
+    explained = assistant.explain("At what time do I start work?")
+    assert explained.reasons[0].used
+    assert explained.reasons[0].candidate.triple.subject == "my shift"
+    assert assistant.explain("In which town do I live?").subject == "I"
+
+
+def test_what_the_base_knows_of_a_thing_does_not_hang_on_what_the_user_told(assistant: Assistant) -> None:
+    before = assistant.explain("Who works in my office?").subject
+    assistant.add_triples([Triple("I", "research field", "marine biology")])
+    assert assistant.explain("Who works in my office?").subject == before

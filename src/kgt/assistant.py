@@ -422,9 +422,11 @@ class Assistant:
         query = resolved(query, found) if found and facts else query
         offered = self._offered(query, subject, facts)
         if self.scope and found and found.why == "user" and not offered.used:
-            thing = own_thing(query, self.store.named(self.user, {OWN}).get(OWN, []), self._own_facts, self.encoder)
+            thing = self._thing_of(query)
             if thing:
-                return thing, self._offered(query, thing, self._about(thing)), query
+                beside = self._offered(query, thing, self._about(thing))
+                if beside.used:
+                    return thing, beside, query
         if self.scope and offered.candidates:
             hop = second_hop(query, subject, offered.candidates, self._own_facts, self.encoder, taught_queries(facts))
             if hop:
@@ -444,6 +446,13 @@ class Assistant:
             scope=self.scope,
         )
         return replace(found, shared=frozenset(f.triple for f in facts if f.source != "user"))
+
+    def _thing_of(self, query: str) -> str | None:
+        """What a question about the user may be about instead: a thing it names, or one a fact about which fits."""
+        links = candidates(self.store, self.user, query, encoder=self.encoder)
+        if links and links[0].why != "user":
+            return links[0].entity
+        return own_thing(query, self.store.named(self.user, {OWN}).get(OWN, []), self._own_facts, self.encoder)
 
     def _own_facts(self, entity: str) -> list[Fact]:
         return [f for f in self._about(entity) if f.source == "user"]
