@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from kgt.editors.base import EditRequest
-from kgt.editors.network import Network, prefix_cache
+from kgt.editors.network import Network, Rows, prefix_of
 from kgt.editors.weights import WeightEditor
 from kgt.lm.hf import Tokens
 
@@ -72,25 +71,26 @@ def attributions(network: Network, prompt: Tokens, token: int, steps: int) -> to
     Neurons are the inputs of an MLP's second matrix at the prompt's last token; the integral of the
     probability's gradient as one layer's neurons go from 0 to what they are, by a Riemann sum.
     """
-    model = network.model
-    cache, mask = prefix_cache(model, [prompt[:-1] or prompt])
-    cache.batch_repeat_interleave(steps)
-    ids = torch.tensor([[prompt[-1]]] * steps, device=mask.device)
-    full = torch.cat([mask.expand(steps, -1), torch.ones_like(ids)], 1)
-    shares = (torch.arange(1, steps + 1, device=mask.device) / steps)[:, None]
-    rows = []
+    device = network.embedding().device
+    ids = torch.tensor([[prompt[-1]]] * steps, device=device)
+    rows = Rows(ids, torch.ones_like(ids), torch.full_like(ids, -100))
+    tail = network.below(rows, 0, prefix_of(network.model, [prompt[:-1] or prompt] * steps))
+    shares = (torch.arange(1, steps + 1, device=device) / steps)[:, None]
+    found = []
     for layer in range(network.depth):
         scaled: list[torch.Tensor] = []
 
         def scale(_: Any, args: tuple[torch.Tensor, ...], scaled: list[torch.Tensor] = scaled) -> tuple[torch.Tensor]:
             scaled.append((args[0][:, -1].detach() * shares.to(args[0].dtype)).requires_grad_(True))
-            return (torch.cat([args[0][:, :-1].detach(), scaled[0][:, None]], 1),)
+            return (scaled[0][:, None],)
 
         hook = network.matrix(layer).register_forward_pre_hook(scale, prepend=True)
         try:
-            logits = model.forward(ids, full, copy.deepcopy(cache), keep=1).logits[:, -1].float()
-            (gradient,) = torch.autograd.grad(logits.softmax(-1)[:, token].sum(), scaled)
+            with torch.enable_grad():
+                logits = network.head(tail.top()[:, -1])
+                (gradient,) = torch.autograd.grad(logits.softmax(-1)[:, token].sum(), scaled)
         finally:
             hook.remove()
-        rows.append(scaled[0][-1].detach().float() * gradient.float().mean(0))
-    return torch.stack(rows)
+        found.append(scaled[0][-1].detach().float() * gradient.float().mean(0))
+        tail = tail.above()
+    return torch.stack(found)

@@ -6,11 +6,12 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from transformers import Cache
 
 from kgt.editors.base import EditRequest, PlainEditor, Question
 from kgt.errors import BadInput
@@ -92,8 +93,14 @@ class Network:
             labels[row, ids.shape[1] - len(target) :] = torch.tensor(target, device=ids.device)
         return Rows(ids, mask, labels)
 
-    def below(self, rows: Rows, layer: int) -> Tail:
-        """What a layer is given for these rows, so that it and all above can be run again and again."""
+    def below(self, rows: Rows, layer: int, prefix: Prefix | None = None) -> Tail:
+        """What a layer is given for these rows, so that it and all above can be run again and again.
+
+        Args:
+            prefix: what each row follows; see `prefix_of`.
+        """
+        mask = rows.mask if prefix is None else torch.cat([prefix.mask, rows.mask], 1)
+        cache = None if prefix is None else _fresh(prefix.cache)
         seen: dict[str, Any] = {}
 
         class _Enough(Exception):
@@ -106,7 +113,7 @@ class Network:
         hook = self.layers[layer].register_forward_pre_hook(capture, with_kwargs=True)
         try:
             with torch.no_grad():
-                self.model.forward(rows.ids, rows.mask, None, keep=1, use_cache=False)
+                self.model.forward(rows.ids, mask, cache, keep=1, use_cache=cache is not None)
         except _Enough:
             pass
         finally:
@@ -152,9 +159,20 @@ class Tail:
 
     def top(self) -> torch.Tensor:
         """The last layer's output, shape (rows, length, width)."""
+        return self._through(self.network.layers[self.layer :])
+
+    def above(self) -> Tail:
+        """The tail that begins a layer further up."""
+        with torch.no_grad():
+            hidden = self._through(self.network.layers[self.layer : self.layer + 1])
+        return Tail(self.network, self.layer + 1, self.rows, hidden, self.args, self.kwargs)
+
+    def _through(self, layers: Sequence[Any]) -> torch.Tensor:
+        args = [_fresh(a) for a in self.args]
+        kwargs = {name: _fresh(a) for name, a in self.kwargs.items()}
         hidden = self.hidden
-        for layer in self.network.layers[self.layer :]:
-            out = layer(hidden, *self.args, **self.kwargs)
+        for layer in layers:
+            out = layer(hidden, *args, **kwargs)
             hidden = out[0] if isinstance(out, tuple) else out
         return hidden
 
@@ -213,15 +231,24 @@ def close_float32(linear: Any, handles: list[Any]) -> None:
         linear.to(kind)
 
 
-def prefix_cache(model: HFModel, prompts: Sequence[Tokens]) -> tuple[Any, torch.Tensor]:
-    """Keys and values of prompts, and their mask (rows, longest), to run what follows them with gradients."""
+class Prefix(NamedTuple):
+    """What rows follow: its keys and values, and its mask (rows, longest)."""
+
+    cache: Any
+    mask: torch.Tensor
+
+
+def prefix_of(model: HFModel, prompts: Sequence[Tokens]) -> Prefix:
+    """Prompts run once, so that what follows them can be run again and again."""
     ids, mask = model.pad_left(prompts)
     with torch.no_grad():
-        return model.forward(ids, mask, None, keep=1).past_key_values, mask
+        return Prefix(model.forward(ids, mask, None, keep=1).past_key_values, mask)
 
 
-def after(model: HFModel, cache: Any, mask: torch.Tensor, ids: torch.Tensor, ids_mask: torch.Tensor) -> torch.Tensor:
-    """Logits (rows, n, vocabulary), float32, of tokens that follow a `prefix_cache`, which stays as it is."""
-    full = torch.cat([mask, ids_mask], 1)
-    logits: torch.Tensor = model.forward(ids, full, copy.deepcopy(cache), keep=0).logits.float()
-    return logits
+def _fresh(value: Any) -> Any:
+    """The same, but a cache as a copy that layers may extend: they put new tensors in place of its own."""
+    if not isinstance(value, Cache):
+        return value
+    cache = copy.copy(value)
+    cache.layers = [copy.copy(layer) for layer in value.layers]
+    return cache

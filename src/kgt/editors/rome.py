@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 
 from kgt.editors.base import EditRequest, Question
-from kgt.editors.network import Network, after, mean_nll, prefix_cache
+from kgt.editors.network import Network, Rows, mean_nll, prefix_of
 from kgt.editors.weights import WeightEditor, finite
 from kgt.errors import BadInput
 from kgt.lm import Prompt
@@ -86,10 +86,10 @@ class ROME(WeightEditor):
             drift: the tokens of "{subject} is a" before and from the subject's last token.
         """
         s, model = self.settings, self.network.model
-        cache, mask = prefix_cache(model, [*contexts.before, drift[0]])
-        ids, ids_mask, labels = self._suffixes(contexts, target, drift[1])
+        rows = self._suffixes(contexts, target, drift[1])
+        tail = self.network.below(rows, s.layer, prefix_of(model, [*contexts.before, drift[0]]))
         seen: dict[str, torch.Tensor] = {}
-        delta = torch.zeros(self._width(), device=ids.device, requires_grad=True)
+        delta = torch.zeros(self._width(), device=rows.ids.device, requires_grad=True)
 
         def add(_: Any, args: tuple[torch.Tensor, ...], out: torch.Tensor) -> torch.Tensor:
             if not seen:
@@ -101,11 +101,10 @@ class ROME(WeightEditor):
         try:
             adam = torch.optim.Adam([delta], lr=s.lr)
             for step in range(s.steps):
-                logits = after(model, cache, mask, ids, ids_mask)
-                now = logits[-1, len(drift[1]) - 1].log_softmax(-1)
+                logits = tail.logits()
+                now = logits[-1].log_softmax(-1)
                 before = now.detach() if before is None else before
-                wanted = torch.nn.functional.pad(labels[:, 1:] != -100, (0, 1))
-                nll = mean_nll(logits[wanted], labels[:-1])
+                nll = mean_nll(logits[:-1], rows.labels[:-1])
                 kl = (now.exp() * (now - before)).sum()  # as ROME's code: KL(edited ‖ unedited)
                 size = seen["values"][0].norm()
                 loss = finite(nll + s.kl * kl + s.weight_decay * delta.norm() / size**2)
@@ -120,17 +119,18 @@ class ROME(WeightEditor):
             hook.remove()
         return seen["keys"][:-1].mean(0), seen["values"][0] + delta.detach()
 
-    def _suffixes(self, contexts: Contexts, target: Tokens, drift: Tokens) -> tuple[torch.Tensor, ...]:
-        """Rows of what follows the cached prefixes: every context's end and target, then the drift prompt's end."""
-        rows = [contexts.after + target] * len(contexts.before) + [drift]
-        width = max(map(len, rows))
+    def _suffixes(self, contexts: Contexts, target: Tokens, drift: Tokens) -> Rows:
+        """What follows the prefixes: every context's end and target, then the drift prompt's end, its label any."""
+        texts = [contexts.after + target] * len(contexts.before) + [drift]
+        starts = [len(contexts.after)] * len(contexts.before) + [len(drift)]
+        width = max(max(map(len, texts)), len(drift) + 1)
         device = self._matrix.weight.device
-        ids = torch.tensor([row + (row[-1],) * (width - len(row)) for row in rows], device=device)
-        mask = torch.tensor([(1,) * len(row) + (0,) * (width - len(row)) for row in rows], device=device)
+        ids = torch.tensor([text + (text[-1],) * (width - len(text)) for text in texts], device=device)
+        mask = torch.tensor([(1,) * len(text) + (0,) * (width - len(text)) for text in texts], device=device)
         labels = torch.full_like(ids, -100)
-        start = len(contexts.after)
-        labels[:-1, start : start + len(target)] = torch.tensor(target, device=device)
-        return ids, mask, labels
+        for row, (text, start) in enumerate(zip(texts, starts, strict=True)):
+            labels[row, start : max(len(text), start + 1)] = ids[row, start : max(len(text), start + 1)]
+        return Rows(ids, mask, labels)
 
     def _contexts(self, request: EditRequest) -> Contexts:
         if self._prefixes is None:
