@@ -27,7 +27,8 @@ from kgt.editors.weights import WeightEditor
 from kgt.errors import BadInput, NotFound
 from kgt.lm import check_editable
 from kgt.lm.hf import HFModel
-from tests.editors.conftest import ARCHITECTURES
+
+from ..tiny_models import ARCHITECTURES
 
 QUERY = "The mother tongue of Danielle Darrieux is"
 TEACH = EditRequest("ana", QUERY, "English", "Danielle Darrieux", "English", "French")
@@ -81,6 +82,24 @@ def test_an_edit_makes_the_answer_likelier_and_reset_is_bit_for_bit(name: str, m
     assert probability(editor) == pytest.approx(unedited, rel=1e-5)
     editor.close()
     assert not model.module._forward_pre_hooks
+
+
+@pytest.mark.parametrize("name", ["ft_retrain", "rome", "grace"])
+def test_an_editor_goes_on_from_its_saved_state(name: str, tiny: Tiny, corpus: Path, tmp_path: Path) -> None:
+    model = tiny("llama")
+    before = state(model)
+    editor = load_weight_editor(name, model, corpus=corpus)
+    editor.edit(TEACH)
+    torch.save(editor.state(), tmp_path / "state.pt")
+    edited = probability(editor)
+    editor.close()
+    again = load_weight_editor(name, model, corpus=corpus)
+    again.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert probability(again) == edited
+    again.edit(replace(TEACH, query="The mother tongue of Victor Hugo is", subject="Victor Hugo"))
+    again.reset()
+    again.close()
+    assert same(model, before)
 
 
 def test_a_bfloat16_model_is_bit_for_bit_the_same_after_close(tiny: Tiny) -> None:

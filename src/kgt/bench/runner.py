@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 CASES_A_BATCH = 8
 """Cases evaluated between two writes."""
+EDITS_A_SAVE = 50
+"""Edits in a sequence after which a weight editor's state is kept."""
 LARGEST_TASK = 64
 """Most cases in a worker's task: a kill loses no more than that, and no worker waits long for the last one."""
 PLAIN_QUESTIONS = 8
@@ -137,7 +139,7 @@ class _Work:
                 if mapped and isinstance(editor, KGT):
                     self._teach_apart(editor, edits, mapped, step)
                 else:
-                    self._teach(editor, edits, folder / "memory.json", step)
+                    self._teach(editor, edits, folder, step)
             todo = _missing(lines, self.cases)
             with self._bar(f"{method}: asking", len(lines.rows)) as step:
                 if mapped:
@@ -152,11 +154,13 @@ class _Work:
         finally:
             editor.close()
 
-    def _teach(self, editor: Editor, edits: Lines, peaks: Path, step: Callable[[int], None]) -> None:
-        learnt, todo = edits.ids, _missing(edits, self.cases)
+    def _teach(self, editor: Editor, edits: Lines, folder: Path, step: Callable[[int], None]) -> None:
+        todo = _missing(edits, self.cases)
+        kept = folder / "state.pt"
         if not editor.on_disk:
+            saved = edits.ids & _restored(editor, kept)
             for case in self.cases:  # after a kill: learnt again, not measured again
-                if case.case_id in learnt:
+                if case.case_id in edits.ids - saved:
                     learn(editor, case)
         if not todo:
             return
@@ -165,8 +169,10 @@ class _Work:
         for case in todo:
             report = editor.recovered(case.request) if case is todo[0] else None
             edits.append([self._edit_line(case, report or learn(editor, case))])
+            if len(edits.rows) % EDITS_A_SAVE == 0 or case is todo[-1]:
+                _save(editor, kept, edits.ids)
             step(1)
-        write_json(peaks, _over_inference(plain))
+        write_json(folder / "memory.json", _over_inference(plain))
 
     def _teach_apart(self, editor: KGT, edits: Lines, mapped: Map, step: Callable[[int], None]) -> None:
         """Edits of different subjects in different processes, joined in one graph.
@@ -259,6 +265,28 @@ class _Work:
     def _bar(self, what: str, done: int) -> Iterator[Callable[[int], None]]:
         task = self.progress.add_task(what, total=len(self.cases), completed=done)
         yield lambda n: self.progress.advance(task, n)
+
+
+def _save(editor: Editor, path: Path, learnt: set[str]) -> None:
+    """Keep what an editor learnt, so that a killed run need not teach it all again."""
+    import torch
+
+    state = editor.state()
+    if state is not None:
+        part = path.with_suffix(".part")
+        torch.save({"cases": sorted(learnt), "state": state}, part)
+        part.replace(path)
+
+
+def _restored(editor: Editor, path: Path) -> set[str]:
+    """The cases that an editor has learnt by what `_save` kept."""
+    if not path.exists():
+        return set()
+    import torch
+
+    saved = torch.load(path, weights_only=True)
+    editor.restore(saved["state"])
+    return set(saved["cases"])
 
 
 def _sampled(cases: list[Case], spec: Spec) -> list[Case]:

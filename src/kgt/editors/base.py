@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kgt.graph import Edit
 from kgt.lm import LanguageModel, Prompt, Scored
@@ -111,6 +112,13 @@ class Editor(ABC):
     def memory(self) -> int:
         """Bytes that the edits take, beyond the model itself."""
         return 0
+
+    def state(self) -> dict[str, Any] | None:
+        """What was learnt, in a form that torch.save keeps; None where learning it again is as quick."""
+        return None
+
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027 - see `state`
+        """Go on from a state of an editor with the same settings on the same model."""
 
     def close(self) -> None:  # noqa: B027 - most editors have nothing to let go of
         """Let go of files and connections."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from kgt.editors.base import EditRequest
 from kgt.editors.network import Network, Tail
 from kgt.editors.weights import WeightEditor, finite
-from kgt.lm.hf import Tokens
+from kgt.lm.prefixes import Tokens
 
 Example = tuple[Tokens, Tokens]
 
@@ -84,6 +84,14 @@ class FineTune(WeightEditor):
     def reset(self) -> None:
         super().reset()
         self._learnt.clear()
+
+    def state(self) -> dict[str, Any] | None:
+        state = super().state()
+        return state and state | {"learnt": self._learnt}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self._learnt = list(state["learnt"])
 
     def _loss(self, tail: Tail) -> torch.Tensor:
         if self.settings.objective == "target":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -13,7 +13,7 @@ from kgt.editors.base import EditReport, EditRequest
 from kgt.editors.network import Network
 from kgt.editors.prompt_layer import PromptLayerEditor
 from kgt.editors.weights import finite
-from kgt.lm.hf import Tokens
+from kgt.lm.prefixes import Tokens
 
 Happened = Literal["added", "expanded", "split"]
 
@@ -82,6 +82,9 @@ class Codebook:
         return len(self.keys) - 1
 
 
+PARTS = ("keys", "radii", "labels", "values")
+
+
 class GRACE(PromptLayerEditor):
     """Looks the last prompt token's activation up in the codebook; inside a radius, the layer gives the value."""
 
@@ -109,6 +112,13 @@ class GRACE(PromptLayerEditor):
 
     def reset(self) -> None:
         self.book = Codebook()
+
+    def state(self) -> dict[str, Any] | None:
+        return {name: getattr(self.book, name) for name in PARTS} | {"draw": self._draw.get_state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._draw.set_state(state["draw"])
+        self.book = Codebook(*(list(state[name]) for name in PARTS))
 
     def memory(self) -> int:
         return sum(t.numel() * t.element_size() for t in (*self.book.keys, *self.book.values))

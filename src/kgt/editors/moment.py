@@ -17,7 +17,8 @@ import torch
 from kgt.editors.network import Network
 from kgt.errors import BadInput, NotFound
 from kgt.lm import Prompt
-from kgt.lm.hf import HFModel, Tokens
+from kgt.lm.hf import HFModel
+from kgt.lm.prefixes import Tokens
 
 OWN_TEXTS = 256
 OWN_TOKENS = 192

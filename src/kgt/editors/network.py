@@ -15,7 +15,8 @@ from transformers import Cache
 
 from kgt.editors.base import EditRequest, PlainEditor, Question
 from kgt.errors import BadInput
-from kgt.lm.hf import HFModel, Tokens
+from kgt.lm.hf import HFModel
+from kgt.lm.prefixes import Tokens
 from kgt.method.reasoning import answers_request
 
 
@@ -48,6 +49,8 @@ class Network:
 
     def __init__(self, model: HFModel, names: Names) -> None:
         self.model = model
+        model.shortcuts = False  # what it computed before an edit is of no use after it
+        model.prefixes.clear()
         self.module: nn.Module = model.module
         self.names = names
         self.layers: Sequence[Any] = self._part(self.module, names.layers)
@@ -59,6 +62,10 @@ class Network:
                 f"{model.name} is quantised; its weights cannot be edited.",
                 "Load the unquantised model, or use kgt, klamp or no_edit.",
             )
+
+    def close(self) -> None:
+        """Leave the model to others."""
+        self.model.shortcuts = self.model.can_pack
 
     @property
     def depth(self) -> int:

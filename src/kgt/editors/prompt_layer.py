@@ -11,7 +11,7 @@ import torch
 
 from kgt.editors.base import EditRequest, PlainEditor
 from kgt.editors.network import Network
-from kgt.lm.hf import Tokens
+from kgt.lm.prefixes import Tokens
 
 
 class PromptLayerEditor(PlainEditor):
@@ -43,6 +43,7 @@ class PromptLayerEditor(PlainEditor):
     def close(self) -> None:
         for hook in self._hooks:
             hook.remove()
+        self.network.close()
 
     def pair(self, request: EditRequest) -> tuple[Tokens, Tokens]:
         """The tokens of the query as it is asked, and of the answer to be given."""

@@ -13,7 +13,7 @@ from torch import nn
 from kgt.editors.base import EditReport, EditRequest, PlainEditor
 from kgt.editors.network import Network, close_float32, open_in_float32
 from kgt.errors import BadInput
-from kgt.lm.hf import Tokens
+from kgt.lm.prefixes import Tokens
 
 
 class WeightEditor(PlainEditor):
@@ -67,6 +67,13 @@ class WeightEditor(PlainEditor):
             self._restore(self._original)
             self._original = None
 
+    def state(self) -> dict[str, Any] | None:
+        return {"weights": [p.detach().clone() for p in self.parameters()]} if self._original is not None else None
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._original = self._original or [p.detach().clone() for p in self.parameters()]
+        self._restore(state["weights"])
+
     def memory(self) -> int:
         """Bytes of the weights that differ from the model's."""
         return sum(p.numel() * p.element_size() for p in self.parameters()) if self._original is not None else 0
@@ -76,6 +83,7 @@ class WeightEditor(PlainEditor):
         for matrix, handles in self._opened:
             close_float32(matrix, handles)
         self._opened = []
+        self.network.close()
 
     @torch.no_grad()
     def _restore(self, values: list[torch.Tensor]) -> None:

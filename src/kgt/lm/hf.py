@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast
+from transformers.cache_utils import DynamicLayer
 
 from kgt.errors import BadInput, ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
+from kgt.lm.packing import Pack, Text, pack, packs
+from kgt.lm.prefixes import PrefixCache, Tokens
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
 
-Tokens = tuple[int, ...]
+PACK_TOKENS = (512, 4096)
+"""Most tokens in one packed row, on a CPU and on a GPU: enough to keep it busy, few enough that the
+attention of texts that do not see each other, which is computed and thrown away, weighs little."""
 
 
 class HFModel:
@@ -25,6 +31,9 @@ class HFModel:
     Attributes:
         module: the torch module, which weight editors change in place.
         tokenizer: its tokenizer.
+        can_pack: whether its attention can be told which tokens see each other.
+        shortcuts: whether texts share a row, and prompts what they begin with alike; False while an editor
+            has its hands in the model, which needs prompts computed alone and anew.
     """
 
     def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
@@ -37,6 +46,8 @@ class HFModel:
         flat = [i for e in ends if e is not None for i in (e if isinstance(e, list) else [e])]
         self._ends = frozenset(flat)
         self._pad = flat[0] if flat else 0
+        self.shortcuts = self.can_pack = _can_pack(model)
+        self.prefixes = PrefixCache()
 
     @classmethod
     def load(cls, source: str | Path, name: str, *, device: str = "auto", dtype: str = "auto") -> HFModel:
@@ -108,16 +119,13 @@ class HFModel:
     ) -> Iterator[str]:
         prompts = [self.encode(prompt)] + ([self.encode(contrast.without)] if contrast else [])
         self._check_room(max(map(len, prompts)) + max_tokens)
-        ids, mask = self.pad_left(prompts)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
-        cache: Any = None
         odds = _log_odds(contrast.weight) if contrast else 0.0
         generated: list[int] = []
         shown = 0
-        for _ in range(max_tokens):
-            out = self.forward(ids, mask, cache, keep=1)
-            cache = out.past_key_values
-            logp = out.logits[:, -1].float().log_softmax(-1)
+        logits, cache, mask = self._read(prompts)
+        while len(generated) < max_tokens:
+            logp = logits.float().log_softmax(-1)
             final = self._decoded(logp[:1], logp[1:], contrast, odds)
             if temperature > 0:
                 token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
@@ -136,8 +144,11 @@ class HFModel:
             if ready > shown:
                 yield text[shown:ready]
                 shown = ready
+            if len(generated) == max_tokens:
+                break
             ids = torch.full((len(prompts), 1), token, device=self.device)
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
+            logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
         rest = self.tokenizer.decode(generated)[shown:]
         if rest:
             yield rest
@@ -156,17 +167,14 @@ class HFModel:
         if not encoded:
             return []
         self._check_room(max(map(len, encoded + without)) + max_tokens)
-        ids, mask = self.pad_left(encoded + without)
         contrasted = torch.tensor([i for i, p in enumerate(prompts) if p.contrast], dtype=torch.long)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
-        cache: Any = None
         texts: list[list[int]] = [[] for _ in prompts]
         running = [True] * len(prompts)
         odds = [_log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
-        for _ in range(max_tokens):
-            out = self.forward(ids, mask, cache, keep=1)
-            cache = out.past_key_values
-            logp = out.logits[:, -1].float().log_softmax(-1)
+        logits, cache, mask = self._read(encoded + without)
+        for step in range(max_tokens):
+            logp = logits.float().log_softmax(-1)
             final = logp[: len(prompts)].clone()
             for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
                 final[i] = self._decoded(logp[i : i + 1], logp[row : row + 1], prompts[i].contrast, odds[i])[0]
@@ -180,10 +188,11 @@ class HFModel:
                 running[i] = running[i] and token not in self._ends
                 if running[i]:
                     texts[i].append(token)
-            if not any(running):
+            if not any(running) or step == max_tokens - 1:
                 break
             ids = torch.cat([chosen, chosen[contrasted.to(self.device)]])
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
+            logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
         return [self.tokenizer.decode(tokens) for tokens in texts]
 
     @staticmethod
@@ -241,17 +250,60 @@ class HFModel:
 
     @torch.inference_mode()
     def _distributions(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """For each row its continuation's tokens (n,) and next-token log-probabilities (n, vocabulary), float32.
+        """For each row its continuation's tokens (n,) and next-token log-probabilities (n, vocabulary), float32."""
+        distinct = list(dict.fromkeys(rows))
+        logits = (
+            dict(self._packed(distinct)) if self.shortcuts else dict(zip(distinct, self._padded(distinct), strict=True))
+        )
+        for row in rows:
+            yield torch.tensor(row[1], device=self.device), logits[row].float().log_softmax(-1)
 
-        Two forward passes whatever the number of rows: every distinct prompt once, then the
-        continuations on top of the prompts' keys and values.
-        """
+    def _packed(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[tuple[tuple[Tokens, Tokens], torch.Tensor]]:
+        """Rows, in any order, and their logits; each prompt is read once, without padding."""
+        after: dict[Tokens, dict[Tokens, list[Tokens]]] = {}  # a continuation's last token is predicted, not read
+        for prompt, continuation in rows:
+            after.setdefault(prompt, {}).setdefault(continuation[:-1], []).append(continuation)
+        ends = {prompt: list(found) for prompt, found in after.items()}
+        for texts in packs(ends, self.prefixes, PACK_TOKENS[self.device.type != "cpu"]):
+            packed, out = self._run(texts, ends=True)
+            at = iter(out.logits[0])
+            for text, places in zip(texts, packed.ends, strict=True):
+                head = next(at)[None]
+                for end, place in zip(text.ends, places, strict=True):
+                    logits = torch.cat([head, *(next(at)[None] for _ in place)])
+                    for continuation in after[text.prompt][end]:
+                        yield (text.prompt, continuation), logits
+
+    def _run(self, texts: Sequence[Text], *, ends: bool) -> tuple[Pack, Any]:
+        """One pass over a pack; logits of each prompt's last token, and with `ends` of its ends' tokens behind it."""
+        packed = pack(texts, self.module.dtype, self.device)
+        wanted = []
+        for last, places in zip(packed.lasts, packed.ends, strict=True):
+            wanted += [last, *(i for place in places for i in place if ends)]
+        out = self.module(
+            input_ids=packed.ids,
+            attention_mask=packed.mask,
+            position_ids=packed.positions,
+            past_key_values=packed.cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(wanted, device=self.device),
+        )
+        layers = out.past_key_values.layers
+        for text, stand in zip(texts, packed.prompts, strict=True):
+            if self.prefixes.wants(text.prompt):
+                at = torch.tensor(stand, device=self.device)
+                states = torch.stack([torch.stack([x.keys[0][:, at], x.values[0][:, at]]) for x in layers])
+                self.prefixes.keep(text.prompt, states)
+        return packed, out
+
+    def _padded(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[torch.Tensor]:
+        """The logits of rows in two passes: every prompt alone, then the continuations on top of their states."""
         prompts = list(dict.fromkeys(prompt for prompt, _ in rows))
         place = {prompt: i for i, prompt in enumerate(prompts)}
         long = [i for i, (_, continuation) in enumerate(rows) if len(continuation) > 1]
         ids, mask = self.pad_left(prompts)
         out = self.forward(ids, mask, None, keep=1, use_cache=bool(long))
-        first = out.logits[:, -1]
+        first = out.logits[:, -1:]
         later: dict[int, torch.Tensor] = {}
         if long:
             index = torch.tensor([place[rows[i][0]] for i in long], device=self.device)
@@ -265,10 +317,28 @@ class HFModel:
                 step_mask[r, : len(tokens)] = 1
             logits = self.forward(step, torch.cat([mask[index], step_mask], 1), out.past_key_values, keep=0).logits
             later = {i: logits[r, : len(rows[i][1]) - 1] for r, i in enumerate(long)}
-        for i, (prompt, continuation) in enumerate(rows):
-            head = first[place[prompt]][None]
-            logits = torch.cat([head, later[i]]) if i in later else head
-            yield torch.tensor(continuation, device=self.device), logits.float().log_softmax(-1)
+        for i, (prompt, _) in enumerate(rows):
+            head = first[place[prompt]]
+            yield torch.cat([head, later[i]]) if i in later else head
+
+    def _read(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """Prompts, to be gone on from: logits after each (prompts, vocabulary), the cache and its mask."""
+        ids, mask = self.pad_left(prompts)
+        if not self.shortcuts:
+            out = self.forward(ids, mask, None, keep=1)
+            return out.logits[:, -1], out.past_key_values, mask
+        width = ids.shape[1]
+        logits: dict[Tokens, torch.Tensor] = {}
+        states: dict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = {}
+        for texts in packs({p: [()] for p in prompts}, self.prefixes, PACK_TOKENS[self.device.type != "cpu"]):
+            packed, out = self._run(texts, ends=False)
+            for row, (text, places) in enumerate(zip(texts, packed.prompts, strict=True)):
+                logits[text.prompt] = out.logits[0, row]
+                at = torch.tensor([places[0]] * (width - len(places)) + places, device=self.device)
+                states[text.prompt] = [(x.keys[0][:, at], x.values[0][:, at]) for x in out.past_key_values.layers]
+        layers = zip(*(states[prompt] for prompt in prompts), strict=True)
+        cache = DynamicCache([(torch.stack([k for k, _ in x]), torch.stack([v for _, v in x])) for x in layers])
+        return torch.stack([logits[prompt] for prompt in prompts]), cache, mask
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int, use_cache: bool = True) -> Any:
         """One pass over ids (rows, n) after a cache; mask (rows, cached + n); logits of the last `keep` (0: all)."""
@@ -356,6 +426,13 @@ def pick_dtype(device: str) -> torch.dtype:
     except AttributeError:  # a private name, gone or renamed in this torch
         native = False
     return torch.bfloat16 if native else torch.float32
+
+
+def _can_pack(model: Any) -> bool:
+    """Whether a model has plain attention in every layer and learns positions from `position_ids`."""
+    config = model.config
+    plain = all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+    return plain and "position_ids" in signature(model.forward).parameters and not getattr(config, "alibi", False)
 
 
 def load_tokenizer(source: str | Path) -> Any:

@@ -1,0 +1,120 @@
+"""Prompts and what follows each, in one row without padding: a token sees its own text only.
+
+A prompt stands once, before all of its continuations; a beginning that is known (`kgt.lm.prefixes`)
+is not computed again, and stands once for all prompts that share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from transformers import DynamicCache
+
+from kgt.lm.prefixes import PrefixCache, Tokens
+
+
+class Text(NamedTuple):
+    """A prompt, what is known of it, and what follows it."""
+
+    prompt: Tokens
+    known: Tokens
+    states: torch.Tensor | None
+    ends: tuple[Tokens, ...]
+
+    @property
+    def size(self) -> int:
+        """Tokens to compute."""
+        return len(self.prompt) - len(self.known) + sum(map(len, self.ends))
+
+
+class Pack(NamedTuple):
+    """One forward pass.
+
+    Attributes:
+        ids, positions: (1, n).
+        mask: added to the attention's scores, (1, 1, n, cached + n).
+        cache: the known beginnings, None where there are none.
+        prompts: for each prompt where its tokens stand, in cached + n.
+        lasts: for each prompt the place of its last token, in n.
+        ends: for each prompt and each of its ends where the end's tokens stand, in n.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    cache: DynamicCache | None
+    prompts: list[list[int]]
+    lasts: list[int]
+    ends: list[list[range]]
+
+
+def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) -> Iterator[list[Text]]:
+    """Prompts with their ends, as many at a time as `most` tokens hold; a prompt's ends may be spread over several.
+
+    What is known of a prompt is asked only as its turn comes: an earlier one may have made it known.
+    """
+    texts: list[Text] = []
+    for prompt, ends in rows.items():
+        known, states = prefixes.find(prompt)
+        text = Text(prompt, known, states, ())
+        for end in ends:
+            if sum(t.size for t in texts) + text.size + len(end) > most and (texts or text.ends):
+                yield [*texts, text] if text.ends else texts
+                texts = []
+                known, states = prefixes.find(prompt)
+                text = Text(prompt, known, states, ())
+            text = text._replace(ends=(*text.ends, end))
+        texts.append(text)
+    if texts:
+        yield texts
+
+
+def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pack:
+    """Texts as one row."""
+    begins = {text.known: text.states for text in texts if text.states is not None}
+    starts: dict[Tokens, int] = {(): 0}
+    cached = 0
+    for known in begins:
+        starts[known] = cached
+        cached += len(known)
+    n = sum(text.size for text in texts)
+    ids: list[int] = []
+    positions: list[int] = []
+    sees = torch.zeros(n, cached + n, dtype=torch.bool)
+    prompts: list[list[int]] = []
+    lasts: list[int] = []
+    ends: list[list[range]] = []
+    for text in texts:
+        of_known = slice(starts[text.known], starts[text.known] + len(text.known))
+        new = range(len(ids), len(ids) + len(text.prompt) - len(text.known))
+        ids += text.prompt[len(text.known) :]
+        positions += range(len(text.known), len(text.prompt))
+        own = [new]
+        for end in text.ends:
+            own.append(range(len(ids), len(ids) + len(end)))
+            ids += end
+            positions += range(len(text.prompt), len(text.prompt) + len(end))
+        sees[new.start : own[-1].stop, of_known] = True
+        sees[new.stop : own[-1].stop, cached + new.start : cached + new.stop] = True
+        for part in own:
+            size = len(part)
+            sees[part.start : part.stop, cached + part.start : cached + part.stop] = torch.ones(size, size).tril() > 0
+        prompts.append([*range(of_known.start, of_known.stop), *(cached + i for i in new)])
+        lasts.append(new.stop - 1)
+        ends.append(own[1:])
+    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    cache = None
+    if begins:
+        states = torch.cat([state[:, :, :, : len(known)] for known, state in begins.items()], 3)
+        cache = DynamicCache([(keys[None], values[None]) for keys, values in states])
+    return Pack(
+        torch.tensor([ids], device=device),
+        torch.tensor([positions], device=device),
+        mask[None, None].to(device),
+        cache,
+        prompts,
+        lasts,
+        ends,
+    )

@@ -1,0 +1,70 @@
+"""Keys and values of prompts met lately, so that one that begins alike is computed from where they part.
+
+Every chat prompt begins with the template's own words, and one turn's prompt with those of the turn
+before; of a short question's prompt most is known before it is asked.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+import torch
+
+Tokens = tuple[int, ...]
+
+BLOCK = 8
+"""Prompts are compared by so many tokens at a time."""
+MOST_TOKENS = 1024
+"""Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
+WORTH = 0.5
+"""A prompt is kept if more than this part of it was new."""
+
+
+class Known(NamedTuple):
+    """What is known of a prompt.
+
+    Attributes:
+        tokens: its beginning.
+        states: keys and values of a prompt that begins so, shape (layers, 2, heads, its length, width of a
+            head); only the first len(tokens) are of use.
+    """
+
+    tokens: Tokens
+    states: torch.Tensor | None
+
+
+class PrefixCache:
+    """The states of the prompts met last, up to MOST_TOKENS tokens."""
+
+    def __init__(self) -> None:
+        self._states: OrderedDict[Tokens, torch.Tensor] = OrderedDict()
+        self._begins: dict[Tokens, Tokens] = {}
+
+    def clear(self) -> None:
+        """Forget everything, as after a change of the model's weights."""
+        self._states.clear()
+        self._begins.clear()
+
+    def find(self, prompt: Tokens) -> Known:
+        """The longest beginning that is known; never all of the prompt, whose last token is to be computed."""
+        for end in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
+            whole = self._begins.get(prompt[:end])
+            if whole is not None:
+                self._states.move_to_end(whole)
+                return Known(prompt[:end], self._states[whole])
+        return Known((), None)
+
+    def wants(self, prompt: Tokens) -> bool:
+        """Whether a prompt is to be kept: not a very long one, nor one of which most is known."""
+        return len(prompt) <= MOST_TOKENS and len(prompt) - len(self.find(prompt).tokens) > WORTH * len(prompt)
+
+    def keep(self, prompt: Tokens, states: torch.Tensor) -> None:
+        """Remember a prompt's states, see `Known`; those not met for longest make room."""
+        self._states[prompt] = states
+        for end in range(BLOCK, len(prompt) + 1, BLOCK):
+            self._begins[prompt[:end]] = prompt
+        while sum(map(len, self._states)) > MOST_TOKENS:
+            old, _ = self._states.popitem(last=False)
+            for begin in [b for b, whole in self._begins.items() if whole == old]:
+                del self._begins[begin]
