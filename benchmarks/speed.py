@@ -33,6 +33,7 @@ from sqlalchemy import event
 
 from kgt import Assistant, GraphStore, Settings, load_model
 from kgt.bench.case import Case
+from kgt.bench.datasets import peint
 from kgt.bench.memory import peak_rss, restart_peaks
 from kgt.bench.work import Work, counted
 from kgt.lm.encoder import bundled_encoder
@@ -53,9 +54,8 @@ def main() -> None:
     console = Console(stderr=True)
     model = load_model(settings.model, Path(settings.cache), device=settings.device, dtype=settings.dtype)
     assert isinstance(model, HFModel)
-    tuning = (
-        TuneSettings(epsilon=-1.0) if arguments.model_relations else TuneSettings()
-    )  # never enough: the model guesses
+    cases = [case for case in peint.load() if case.paraphrases][: arguments.n + WARM_UP]
+    tuning = TuneSettings(epsilon=NEVER if arguments.model_relations else TuneSettings().epsilon)
     with tempfile.TemporaryDirectory() as folder, GraphStore.open(Path(folder) / "graph.db") as store:
         measured = measure(model, store, settings, tuning, track(cases, "measuring", console=console))
         memory = memory_ratio(model, store, settings, tuning, cases)

@@ -36,6 +36,7 @@ def decide_edit(
     user: str,
     scope: bool = True,
     guess: Callable[[], Sequence[Triple]] | None = None,
+    reasoned: dict[Triple, float] | None = None,
 ) -> Edit:
     """The edit of G_q that makes the pair's query get the pair's answer; nothing is stored.
 
@@ -49,15 +50,22 @@ def decide_edit(
         stated: the triples of H(q, a, K) that the user said, or the whole of H.
         guess: gives all of H(q, a, K), for when the stated ones are not enough.
         facts: what the user sees of e_q, G_q.
+        reasoned: P(a|q,z) as far as it is known; what is found is added.
 
     Returns:
         The edit; without changes and with stop reason "known" where the graph says so already.
     """
+    answer = {} if reasoned is None else reasoned
     if guess and not settings.literal:
-        edit = decide_edit(pair, stated, facts, model, encoder, templates, settings, user=user, scope=scope)
+
+        def decided(h: Sequence[Triple]) -> Edit:
+            how = {"user": user, "scope": scope, "reasoned": answer}
+            return decide_edit(pair, h, facts, model, encoder, templates, settings, **how)  # type: ignore[arg-type]
+
+        edit = decided(stated)
         if edit.stop_reason != "exhausted":
             return edit
-        guessed = decide_edit(pair, list(guess()), facts, model, encoder, templates, settings, user=user, scope=scope)
+        guessed = decided(list(guess()))
         return min(edit, guessed, key=lambda e: e.loss_after or 0.0)
     h = list(guess()) if guess else stated
     known = [f.triple for f in facts]
@@ -82,8 +90,9 @@ def decide_edit(
     asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_JUDGED]
     judged = list(dict.fromkeys([*h, *replaced, *stale, *asked_for]))
     stem = "" if is_unfinished(pair.query) else pair.stem
-    given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, judged, stem=stem)
-    answer = dict(zip(judged, given, strict=True))
+    new = [z for z in judged if z not in answer]
+    given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, new, stem=stem)
+    answer.update(zip(new, given, strict=True))
     evidence = {c.triple: Evidence(answer.get(c.triple, 1.0), c.relevance) for c in seen.candidates}
 
     def generates(now: Sequence[Triple]) -> bool:

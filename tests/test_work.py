@@ -1,0 +1,61 @@
+"""How much the model does for one edit and one answer: counts, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from kgt import Assistant, GraphStore
+from kgt.bench.work import counted
+from kgt.lm.hf import HFModel
+from kgt.method.tune import TuneSettings
+
+
+@pytest.fixture
+def fresh(model: HFModel) -> Iterator[HFModel]:
+    """The model as if nothing had been asked before."""
+    model.prefixes.clear()
+    yield model
+
+
+def learnt(me: Assistant, subject: str, object: str) -> None:
+    me.teach(f"The mother tongue of {subject} is", object, subject=subject, object=object)
+
+
+def test_an_edit_is_one_pass_over_what_is_new(fresh: HFModel, store: GraphStore) -> None:
+    me = Assistant("ana", model=fresh, store=store)
+    with counted(fresh) as first:
+        learnt(me, "Danielle Darrieux", "English")
+    with counted(fresh) as second:
+        learnt(me, "Victor Hugo", "German")
+    assert (first.passes, second.passes) == (1, 1)
+    assert first.scored <= 100
+    assert second.scored <= 43  # the templates' words are known
+    assert second.padded == second.scored
+
+
+def test_an_edit_that_has_the_model_guess_relations_takes_three(fresh: HFModel, store: GraphStore) -> None:
+    me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
+    learnt(me, "Danielle Darrieux", "English")
+    with counted(fresh) as work:
+        learnt(me, "Victor Hugo", "German")
+    assert work.passes <= 3
+    assert work.scored <= 166
+
+
+def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: HFModel, store: GraphStore) -> None:
+    me = Assistant("ana", model=fresh, store=store)
+    learnt(me, "Danielle Darrieux", "English")
+    with counted(fresh) as work:
+        me.ask("Danielle Darrieux natively speaks", subject="Danielle Darrieux", max_tokens=1)
+    assert work.passes == 1
+    assert work.scored <= 40
+
+
+def test_algorithm_1_asks_the_model_nothing(fresh: HFModel, store: GraphStore) -> None:
+    me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
+    for object in ("French", "English", "German", "Dutch"):  # ever more steps to choose from
+        with counted(fresh) as work:
+            learnt(me, "Danielle Darrieux", object)
+        assert work.passes <= 3
