@@ -24,7 +24,7 @@ from kgt.graph.connection import (
 from kgt.graph.edit import Edit
 from kgt.graph.overlay import Fact
 from kgt.graph.records import AsOf, checked_user
-from kgt.graph.seed import seed_triples
+from kgt.graph.seed import SEED_WEIGHT, seed_triples
 from kgt.graph.transaction import Transaction
 from kgt.triple import Triple, entity_key
 
@@ -73,20 +73,28 @@ class GraphStore:
     ) -> None:
         self.close()
 
-    def about(self, user: str, entity: str, as_of: AsOf = None) -> list[Fact]:
-        """The facts whose subject is the entity, the user's own first.
+    def about(self, user: str, entity: str, as_of: AsOf = None, limit: int | None = None) -> list[Fact]:
+        """The facts whose subject is the entity: the user's own, the newest first, then the base's of most weight.
 
         Args:
             as_of: see the graph as it was after this edit id, or at this time (with a time zone).
+            limit: the most facts to return, the first of all there are.
         """
-        return self.facts(user, entity, as_of, include_base=True)
+        return self.facts(user, entity, as_of, include_base=True, limit=limit)
 
-    def facts(self, user: str, entity: str | None = None, as_of: AsOf = None, include_base: bool = False) -> list[Fact]:
+    def facts(
+        self,
+        user: str,
+        entity: str | None = None,
+        as_of: AsOf = None,
+        include_base: bool = False,
+        limit: int | None = None,
+    ) -> list[Fact]:
         """The user's own facts, and the base's on request; about one entity, or all."""
         user = checked_user(user)
         subject_key = None if entity is None else entity_key(entity)
         with reading(self._engine) as connection:
-            return records.facts(connection, user, subject_key, as_of, include_base)
+            return records.facts(connection, user, subject_key, as_of, include_base, limit)
 
     def mentions(self, user: str, keys: Collection[str]) -> set[str]:
         """Those of the entity keys that are the subject of a fact the user sees."""
@@ -206,7 +214,8 @@ def _prepare(engine: Engine, seed: bool) -> None:
             tables.migrate(connection)
             # Asked again under the lock: another process may have opened the file at the same moment.
             if seed and tables.get_meta(connection, "seed") is None:
-                rows = [{**records.triple_row(triple), "source": "seed"} for triple in seed_triples()]
+                same = {"weight": SEED_WEIGHT, "source": "seed"}
+                rows = [{**records.triple_row(triple), **same} for triple in seed_triples()]
                 connection.execute(insert(connection, tables.base, duplicates="keep"), rows)
                 tables.set_meta(connection, "seed", "loaded")
     except GraphError as error:
