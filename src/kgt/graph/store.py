@@ -22,6 +22,7 @@ from kgt.graph.connection import (
     writing,
 )
 from kgt.graph.edit import Edit
+from kgt.graph.loading import Imported, Progress, import_conceptnet
 from kgt.graph.overlay import Fact
 from kgt.graph.records import AsOf, checked_user
 from kgt.graph.seed import SEED_WEIGHT, seed_triples
@@ -190,6 +191,25 @@ class GraphStore:
                 rows = [{**records.triple_row(triple), "source": source} for triple in batch]
                 added += connection.execute(insert(connection, tables.base, duplicates="keep"), rows).rowcount
         return added
+
+    def import_conceptnet(
+        self, path: str | Path, language: str = "en", min_weight: float = 0.0, progress: Progress | None = None
+    ) -> Imported:
+        """Add the assertions of a ConceptNet file to the base: the official format, or CN-100K's.
+
+        Of triples with one key the first stays, with the highest weight. Done in batches: broken off, what they held is
+        there, and the next call goes on after it.
+
+        Args:
+            path: a file, plain or packed (.gz, .xz).
+            language: ConceptNet's code of the language that both concepts must be in.
+            min_weight: assertions of less weight are skipped.
+
+        Raises:
+            NotFound: the file cannot be read.
+            BadInput: it is no ConceptNet file, or cut off or damaged. What came before the damage is in.
+        """
+        return import_conceptnet(self._engine, path, language, min_weight, progress)
 
     def erase(self, user: str) -> None:
         """Remove everything of a user, history included, and overwrite where it stood. There is no undo."""
