@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -235,6 +237,90 @@ def test_the_whole_way_as_a_user_goes_it(db: Path) -> None:
     assert "vegetarian" in asked.json["text"]
     assert process("undo", db=db).code == 0
     assert process("facts", "--json", db=db).json == []
+
+
+def assertion(start: str, end: str, relation: str = "UsedFor", weight: float = 1.0) -> str:
+    return (
+        f"/a/[/r/{relation}/,/c/en/{start}/,/c/en/{end}/]\t/r/{relation}\t/c/en/{start}\t/c/en/{end}\t"
+        f'{{"dataset": "/d/test", "weight": {weight}}}\n'
+    )
+
+
+def test_conceptnet_is_imported_for_everybody_and_only_once(db: Path, tmp_path: Path) -> None:
+    file = tmp_path / "assertions.csv.gz"
+    lines = assertion("zither/n", "make_music") + assertion("zither", "furniture", "IsA", 0.5) + "nonsense\n"
+    file.write_bytes(gzip.compress(lines.encode()))
+    done = process("import", "conceptnet", str(file), "--min-weight", "1", db=db)
+    assert done.code == 0, done.err
+    assert "Read 3 lines: 1 state a triple." in done.out
+    assert "1 skipped: below the least weight" in done.out
+    assert "line 3 is not the columns of an assertion" in done.out
+    for user in ("ana", "ben"):
+        process("add", "Rex", "owner", user, "--user", user, db=db)
+        shown = process("facts", "the zither", "--base", "--user", user, "--json", db=db).json
+        assert [fact["triple"] for fact in shown] == [
+            {"subject": "zither", "relation": "used for", "object": "make music"}
+        ]
+    again = process("import", "conceptnet", str(file), "--min-weight", "1", "--json", db=db)
+    assert (again.json["before"], again.json["lines"], again.json["kept"]) == (3, 3, 1)
+    assert process("history", "--user", "ana", "--json", db=db).json[0]["kind"] == "add"
+
+
+def test_a_file_of_that_name_is_still_ones_own(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "conceptnet").write_text("Rex\tlikes\tcarrots\n")
+    done = process("import", "./conceptnet", "--format", "tsv", db=db, cwd=tmp_path)
+    assert "+ (Rex, likes, carrots)" in done.out, done.err
+    assert process("import", "conceptnet", "--format", "tsv", db=db, cwd=tmp_path).code == 2
+
+
+def test_a_file_cut_off_is_kept_up_to_there(db: Path, tmp_path: Path) -> None:
+    file = tmp_path / "assertions.csv.gz"
+    whole = gzip.compress("".join(assertion(f"thing_{n}", f"use_{n * 7919}") for n in range(20_000)).encode())
+    file.write_bytes(whole[: len(whole) // 2])
+    done = process("import", "conceptnet", str(file), db=db)
+    assert done.code == 2
+    assert "ends in the middle" in " ".join(done.err.split())
+    assert "Traceback" not in done.err
+    file.write_bytes(whole)
+    done = process("import", "conceptnet", str(file), "--json", db=db)
+    assert 0 < done.json["before"] < 20_000 == done.json["kept"]
+
+
+def test_a_disk_that_takes_no_more_is_an_error_in_words(db: Path, tmp_path: Path) -> None:
+    process("facts", db=db)
+    file = tmp_path / "assertions.csv"
+    file.write_text("".join(assertion(f"thing_{n}", f"use_{n * 7919}") for n in range(60_000)))
+    most = db.stat().st_size + (1 << 20)
+    done = process(
+        "import",
+        "conceptnet",
+        str(file),
+        db=db,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
+    assert done.code == 2
+    assert "what was saved before is safe" in " ".join(done.err.split())
+    assert process("import", "conceptnet", str(file), "--json", db=db).json["kept"] == 60_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["conceptnet"], "goes before a file"),
+        (["facts.tsv", "more.tsv"], "goes before a file"),
+        (["facts.tsv", "--language", "de"], "--language does not go"),
+        (["conceptnet", "a.csv", "--format", "tsv"], "--format does not go"),
+        (["conceptnet", "nowhere.csv.gz"], "cannot be read"),
+        (["conceptnet", sys.executable], "first"),
+        (["conceptnet", __file__], "first 20 lines"),
+    ],
+)
+def test_an_import_of_conceptnet_that_cannot_be_says_why(db: Path, arguments: list[str], message: str) -> None:
+    done = process("import", *arguments, db=db)
+    assert done.code == 2
+    assert message in " ".join(done.err.split())
+    assert "→" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_help_and_the_graphs_commands_load_no_model(db: Path) -> None:

@@ -40,7 +40,7 @@ from kgt.triple import Triple, entity_key
 from kgt.wording import is_question, relation_in, sentence, stem
 
 MAX_SUBJECT_FACTS = 2000
-"""Most facts of one entity considered for one query."""
+"""Most facts of one entity considered for one query: the user's own, then the base's of most weight."""
 ATTEMPTS = 5
 """How often an edit is decided anew because another process changed the entity meanwhile."""
 
@@ -297,10 +297,10 @@ class Assistant:
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
-                if graph.about(pair.subject)[:MAX_SUBJECT_FACTS] == facts:
+                if graph.about(pair.subject, limit=MAX_SUBJECT_FACTS) == facts:
                     return graph.commit(edit)
         with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
-            return graph.commit(self._decided(pair, h, graph.about(pair.subject)[:MAX_SUBJECT_FACTS], started))
+            return graph.commit(self._decided(pair, h, graph.about(pair.subject, limit=MAX_SUBJECT_FACTS), started))
 
     def add_triples(self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False) -> Edit:
         """Add facts exactly as given, without a model, in one transaction; contradicted facts go."""
@@ -369,9 +369,11 @@ class Assistant:
         """Reverse an edit, by default the latest; an edit too, so it can be undone."""
         return self.store.undo(self.user, edit_id, said_by=self.said_by)
 
-    def facts(self, entity: str | None = None, *, as_of: AsOf = None, include_base: bool = False) -> list[Fact]:
+    def facts(
+        self, entity: str | None = None, *, as_of: AsOf = None, include_base: bool = False, limit: int | None = None
+    ) -> list[Fact]:
         """The user's facts, of one entity if named, and as they were at a time or after an edit."""
-        return self.store.facts(self.user, entity, as_of=as_of, include_base=include_base)
+        return self.store.facts(self.user, entity, as_of, include_base, limit)
 
     def history(self, limit: int | None = None) -> list[Edit]:
         """The user's edits, latest first."""
@@ -394,7 +396,7 @@ class Assistant:
     # -- within ----------------------------------------------------------------------------------
 
     def _about(self, subject: str) -> list[Fact]:
-        return self.store.about(self.user, subject)[:MAX_SUBJECT_FACTS]
+        return self.store.about(self.user, subject, limit=MAX_SUBJECT_FACTS)
 
     def _subject_of(self, query: str, feedback: str) -> str:
         texts = (query, strip_marker(feedback))
@@ -455,7 +457,7 @@ class Assistant:
         return own_thing(query, self.store.named(self.user, {OWN}).get(OWN, []), self._own_facts, self.encoder)
 
     def _own_facts(self, entity: str) -> list[Fact]:
-        return [f for f in self._about(entity) if f.source == "user"]
+        return self.store.facts(self.user, entity, limit=MAX_SUBJECT_FACTS)
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

@@ -21,11 +21,13 @@ from kgt.bench import editor_cli
 from kgt.errors import BadInput, KGTError, NotFound
 from kgt.terminal import (
     as_json,
+    reading,
     show_edit,
     show_error,
     show_explanation,
     show_facts,
     show_history,
+    show_imported,
     show_used,
     visible,
     waiting,
@@ -67,6 +69,9 @@ Format = Annotated[
     str | None, typer.Option("--format", "-f", help="tsv, jsonl, graphml or nt (default: by the file's name).")
 ]
 
+
+MOST_LISTED = 50_000
+"""Shared facts that are listed at once; ConceptNet has millions."""
 
 _OPTIONS: dict[str, Any] = {}
 """Options that stood before the command's name."""
@@ -149,7 +154,10 @@ def facts(
 ) -> None:  # fmt: skip
     """List what is known.  Example: kgt facts "my dog" --base"""
     with _assistant(user, model, db, json, reads=True) as (me, as_data):
-        found = me.facts(entity, as_of=_moment(as_of), include_base=base)
+        most = MOST_LISTED + 1 if base and entity is None else None
+        found = me.facts(entity, as_of=_moment(as_of), include_base=base, limit=most)
+        if most and len(found) == most:
+            raise BadInput(f"There are more than {MOST_LISTED:,} shared facts.", "Name an entity: kgt facts dog --base")
         print(as_json(found)) if as_data else show_facts(out, found)
 
 
@@ -255,11 +263,46 @@ def export_(
 
 @app.command(name="import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A file of facts, or - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file of your facts, or - for standard input.", show_default=False)
+    ],
+    shared: Annotated[
+        str | None,
+        typer.Argument(metavar="or conceptnet FILE", help="A file of ConceptNet's, for all users.", show_default=False),
+    ] = None,
     format: Format = None,
+    language: Annotated[
+        str | None, typer.Option("--language", help="Code of the language to take from ConceptNet (default: en).")
+    ] = None,
+    min_weight: Annotated[
+        float | None, typer.Option("--min-weight", help="Take no assertion of ConceptNet below this weight.")
+    ] = None,
     user: User = None, model: Model = None, db: Db = None, json: Json = False,
 ) -> None:  # fmt: skip
-    """Add the facts of a file, all or none.  Example: kgt import facts.tsv"""
+    """Add the facts of a file, all or none.  Example: kgt import facts.tsv
+
+    `kgt import conceptnet FILE` fills the graph that all users share, from the official assertions or CN-100K, plain
+    or packed (.gz, .xz). Where it was stopped, the same command goes on.
+    """
+    options = {"--format": format, "--language": language, "--min-weight": min_weight}
+    others = {"--format"} if shared else {"--language", "--min-weight"}
+    misplaced = [name for name in others if options[name] is not None]
+    if misplaced or (file == "conceptnet") != (shared is not None):
+        what = f"{min(misplaced)} does not go with this." if misplaced else "The word conceptnet goes before a file."
+        raise BadInput(
+            what,
+            "kgt import FILE [--format …] adds facts of yours (write ./conceptnet, if that is the file's name); "
+            "kgt import conceptnet FILE [--language …] [--min-weight …] adds to the graph that all users share.",
+        )
+    if shared:
+        _import_conceptnet(shared, language or "en", min_weight or 0.0, db, json)
+    else:
+        _import_facts(Path(file), format, user, model, db, json)
+
+
+def _import_facts(
+    file: Path, format: str | None, user: str | None, model: str | None, db: str | None, json: bool
+) -> None:
     from kgt.graph import exchange
 
     if str(file) == "-" and not format:
@@ -275,6 +318,17 @@ def import_(
         raise BadInput(f"{file} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
     with _assistant(user, model, db, json) as (me, as_data):
         _say(me.add_triples(triples, kind="import"), as_data)
+
+
+def _import_conceptnet(file: str, language: str, min_weight: float, db: str | None, json: bool) -> None:
+    with _assistant(None, None, db, json) as (me, as_data):
+        try:
+            with reading(Console(quiet=True) if as_data else err, Path(file).name) as progress:
+                done = me.store.import_conceptnet(file, language, min_weight, progress)
+        except KeyboardInterrupt:
+            err.print("Stopped. The same command goes on from here.", style="dim")
+            raise
+        print(as_json(done)) if as_data else show_imported(out, done)
 
 
 @app.command()

@@ -203,8 +203,7 @@ class _Look:
 
     def link_to(self, key: str, why: str, owner: str = "", shown: str = "") -> Link:
         """A link to an entity of the user's, named as the user wrote it."""
-        facts = self.store.about(self.user, key)
-        return _link(next(f.triple.subject for f in facts if f.source == "user"), why, owner, shown)
+        return _link(self.store.facts(self.user, key, limit=1)[0].triple.subject, why, owner, shown)
 
     def is_own(self, key: str) -> bool:
         return _is_own(self.store, self.user, key)
@@ -253,8 +252,8 @@ def _called(look: _Look) -> Iterable[Link]:
     capital = {key for key, shown in look.spans.items() if shown[:1].isupper() or not shown.isascii()}
     named = look.store.named(look.user, {word for key in capital for word in words_of(key)[:1]})
     for entity in sorted({key for keys in named.values() for key in keys} - set(look.own)):
-        for fact in look.store.about(look.user, entity):
-            if fact.source == "user" and fact.triple.key[1] in CALLED and fact.triple.key[2] in capital:
+        for fact in look.store.facts(look.user, entity):
+            if fact.triple.key[1] in CALLED and fact.triple.key[2] in capital:
                 yield _link(fact.triple.subject, "alias", shown=look.spans[fact.triple.key[2]])
                 break
 
@@ -262,7 +261,7 @@ def _called(look: _Look) -> Iterable[Link]:
 def _alike(look: _Look) -> Iterable[Link]:
     """Entities whose name has the words of a proper name in the text: other accents, more words, or a letter off."""
     words = words_of(look.name)
-    if not words or entity_key(look.name) in look.known:
+    if not words or entity_key(look.name) in look.own:
         return
     named = look.store.named(look.user, words)
     with_all = set.intersection(*(set(named.get(word, ())) for word in words))
@@ -270,7 +269,7 @@ def _alike(look: _Look) -> Iterable[Link]:
     for entity in sorted(same or with_all):
         if (same or _is_called_by(words, words_of(entity))) and look.is_own(entity):
             yield look.link_to(entity, "partial", shown=look.name)
-    if with_all:
+    if with_all or entity_key(look.name) in look.known:  # a name that the base has is not misspelt
         return
     for i, word in enumerate(words):
         if not word.isalpha():
@@ -290,8 +289,8 @@ def _link(entity: str, why: str, owner: str = "", shown: str = "") -> Link:
     return Link(entity, why, owner, SCORES[why], shown)
 
 
-def _is_own(store: GraphStore, user: str, key: str) -> bool:
-    return any(f.source == "user" for f in store.about(user, key))
+def _is_own(store: GraphStore, user: str, entity: str) -> bool:
+    return bool(store.facts(user, entity, limit=1))
 
 
 def _shortened(text: str) -> str:

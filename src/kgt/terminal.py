@@ -6,19 +6,27 @@ import dataclasses
 import json
 import math
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     from kgt.assistant import Answer, Explanation
     from kgt.graph import Edit, Fact, ScoredTriple
+    from kgt.graph.loading import Imported
     from kgt.triple import Triple
 
 
@@ -29,6 +37,16 @@ def waiting(console: Console, text: str) -> Iterator[None]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         progress.add_task(visible(text), total=None)
         yield
+
+
+@contextmanager
+def reading(console: Console, text: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that fills as a file is read, told (bytes read, bytes there are); nothing in a pipe."""
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(bar_width=20), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(visible(text), total=None)
+        yield lambda read, size: progress.update(task, completed=read, total=size or None)
 
 
 def show_edit(console: Console, edit: Edit) -> None:
@@ -79,6 +97,17 @@ def show_history(console: Console, edits: Sequence[Edit]) -> None:
         changes.right_crop(1)
         table.add_row(str(e.id), f"{e.time:%Y-%m-%d %H:%M}" if e.time else "", what, Text(said), changes)
     console.print(table if edits else Text("No edits yet.", style="dim"))
+
+
+def show_imported(console: Console, done: Imported) -> None:
+    """What a file of ConceptNet's came to."""
+    before = f", {done.before:,} of them by an earlier import" if done.before else ""
+    console.print(f"Read {done.lines:,} lines{before}: {done.kept:,} state a triple.")
+    for why, count in sorted(done.skipped.items(), key=lambda item: -item[1]):
+        console.print(f"  {count:,} skipped: {why}", style="dim")
+    for number, why in done.malformed:
+        console.print(f"  line {number:,} is {why}", style="yellow")
+    console.print(f"The graph that all users share has {done.triples:,} triples now.")
 
 
 def show_explanation(console: Console, explanation: Explanation) -> None:

@@ -20,6 +20,7 @@ import kgt.graph
 from kgt.errors import GraphError
 from kgt.graph import Edit, GraphStore, ScoredTriple, tables
 from kgt.graph.connection import insert
+from kgt.graph.seed import SEED_WEIGHT
 from kgt.triple import Triple
 
 SOURCE = str(Path(kgt.graph.__file__).parents[2])
@@ -196,8 +197,26 @@ def test_an_older_database_is_migrated_once(graph: Path, monkeypatch: pytest.Mon
         with GraphStore.open(graph) as store:
             assert store.users() == ["ada"]
     connection = sqlite3.connect(graph)
-    assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == ("3",)
+    assert connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone() == (
+        str(tables.newest_version()),
+    )
     assert connection.execute("SELECT mood FROM edits").fetchall() == [(None,)]
+    connection.close()
+
+
+def test_the_triples_of_a_base_without_weights_get_them(graph: Path) -> None:
+    with GraphStore.open(graph) as store:
+        store.add_base([Triple("cow", "is a", "ruminant")], "test")
+    connection = sqlite3.connect(graph)
+    connection.execute("ALTER TABLE base DROP COLUMN weight")
+    connection.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
+    connection.commit()
+    connection.close()
+    with GraphStore.open(graph) as store:
+        assert Triple("cow", "is a", "ruminant") in {fact.triple for fact in store.about("ada", "cow")}
+    connection = sqlite3.connect(graph)
+    weights = dict(connection.execute("SELECT source, avg(weight) FROM base GROUP BY source"))
+    assert weights == {"seed": SEED_WEIGHT, "test": 1.0}
     connection.close()
 
 

@@ -100,12 +100,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.mentions("ada", ["dog", "cat"]) == subjects
         dog = [fact for fact in facts if fact.triple.subject == "dog"]
         assert self.store.about("ada", "dog") == dog
+        for limit in (0, 1, 2, 9):
+            assert self.store.about("ada", "dog", limit=limit) == dog[:limit]
 
     @invariant()
     def the_past_stays_as_it_was(self) -> None:
         for edit_id, seen in enumerate(self.seen_after):
             facts = self.store.facts("ada", as_of=edit_id, include_base=True)
             assert {fact.triple for fact in facts} == seen
+            assert self.store.facts("ada", as_of=edit_id, include_base=True, limit=3) == facts[:3]
         assert self.store.facts("ada", as_of=len(self.seen_after) - 1) == self.store.facts("ada")
 
 

@@ -9,12 +9,24 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    make_url,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -84,6 +96,37 @@ def insert(connection: Connection, table: Table, duplicates: Literal["keep", "re
     key = list(table.primary_key.columns)
     rest = {c.name: statement.excluded[c.name] for c in table.columns if not c.primary_key}
     return statement.on_conflict_do_update(index_elements=key, set_=rest)
+
+
+def insert_highest(
+    connection: Connection, table: Table, rank: Column[Any], rows: Sequence[Sequence[Any]], **same: str
+) -> None:
+    """INSERT where a row whose primary key is there already stays, with the higher value of one column.
+
+    Args:
+        rank: that column.
+        rows: the values of the table's columns, in their order, without those that all rows have the `same`.
+    """
+    if not rows:
+        return
+    columns = [column.name for column in table.columns if column.name not in same]
+    key = [column.name for column in table.primary_key.columns]
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement: Any = dialect.insert(table).values({name: literal_column(f"'{value}'") for name, value in same.items()})
+    higher = statement.excluded[rank.name]
+    statement = statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
+    if connection.dialect.name == "sqlite":  # tuples, past SQLAlchemy: four times as fast
+        sql = str(statement.compile(dialect=connection.dialect, column_keys=[*columns, *same]))
+        connection.exec_driver_sql(sql, list(rows))
+        return
+    highest: dict[tuple[Any, ...], dict[str, Any]] = {}  # one statement may not change a row twice
+    for row in rows:
+        values = dict(zip(columns, row, strict=True))
+        identity = tuple(values[name] for name in key)
+        before = highest.get(identity)
+        if before is None or before[rank.name] < values[rank.name]:
+            highest[identity] = {**values, **(before or {}), rank.name: values[rank.name]}
+    connection.execute(statement, list(highest.values()))
 
 
 def use_write_ahead_log(engine: Engine) -> None:

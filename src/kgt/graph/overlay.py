@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,18 +30,6 @@ class Change:
     sign: int
     edit_id: int
     query: str = ""
-
-
-def visible(base: Iterable[Triple], changes: Iterable[Change]) -> list[Fact]:
-    """The facts a user sees, given the base and the user's changes, oldest first.
-
-    The user's own come first, the newest edit's before others; the rest in order of key.
-    """
-    last = {change.triple.key: change for change in changes}
-    added = [Fact(change.triple, "user", change.edit_id, change.query) for change in last.values() if change.sign > 0]
-    added.sort(key=lambda fact: (-(fact.edit_id or 0), fact.triple.key))
-    shared = sorted((triple for triple in base if triple.key not in last), key=lambda triple: triple.key)
-    return added + [Fact(triple, "base") for triple in shared]
 
 
 def undone_by(undos: Mapping[int, int]) -> dict[int, int]:

@@ -12,16 +12,33 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import CTE, Column, ColumnElement, Connection, Row, Select, Table, and_, func, select, values
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    func,
+    select,
+    values,
+)
 from sqlalchemy import column as column_
 
 from kgt.errors import BadInput
 from kgt.graph import names
 from kgt.graph.connection import insert
 from kgt.graph.edit import Edit, ScoredTriple
-from kgt.graph.overlay import Change, Fact, visible
+from kgt.graph.overlay import Change, Fact
 from kgt.graph.tables import base, changes, edits, overlay
 from kgt.triple import Triple, clean
 
@@ -60,30 +77,44 @@ def facts(
     subject_key: str | None = None,
     as_of: AsOf = None,
     with_base: bool = True,
+    limit: int | None = None,
 ) -> list[Fact]:
-    """What the user sees, or saw `as_of` then: about one subject, or everything."""
+    """What the user sees, or saw `as_of` then: about one subject, or everything.
+
+    The user's own facts come first, the newest edit's before others; then the base's by subject, those of most
+    weight first. A limit cuts this list off, and with it what has to be read and sorted out of a long one.
+    """
     upto = edit_id_at(connection, user, as_of)
-    table = overlay if upto is None else changes
-    edited = and_(edits.c.user == table.c.user, edits.c.id == table.c.edit_id)
-    own = select(*_triple(table), table.c.sign, table.c.edit_id, edits.c.query).join(edits, edited)
-    own = own.where(table.c.user == user)
-    shared = select(*_triple(base))
-    if upto is not None:
-        # `+ 0` keeps the planner to the index by subject: along the edits it would read them all.
-        own = own.where(changes.c.edit_id + 0 <= upto)
-    if subject_key is not None:
-        own = own.where(table.c.subject_key == subject_key)
-        shared = shared.where(base.c.subject_key == subject_key)
-    found = visible(
-        [restored(row) for row in connection.execute(shared)] if with_base else [],
-        _changes(connection.execute(own)),
-    )
+    own, removed, shared = _queries_of_facts(upto is not None, subject_key is not None, limit is not None)
+    values = {"wanted_user": user, "wanted_subject": subject_key, "upto": upto, "most": limit}
+    found = [Fact(restored(row), "user", row.edit_id, row.query) for row in connection.execute(own, values)]
+    if not with_base or len(found) == limit:
+        return found
+    hidden = {tuple(row) for row in connection.execute(removed, values)}
+    left = None if limit is None else limit - len(found)
+    rows = connection.execute(shared, values | {"most": left and left + len(hidden)})
+    seen = (Fact(triple, "base") for triple in map(restored, rows) if triple.key not in hidden)
+    return found + list(islice(seen, left))
+
+
+@cache
+def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executable, Executable, Executable]:
+    """For the user's own facts, the keys of what the user removed, and the base; to build takes longer than to run."""
+    last = _last_changes() if past else overlay
+    mine = [last.c.user == bindparam("wanted_user")]
     # An undo can bring back what the base says: that is the base's fact again, nobody's own.
-    back = in_base(connection, {fact.triple.key for fact in found if fact.source == "user"})
-    restored_base = [replace(f, source="base", edit_id=None, query="") for f in found if f.triple.key in back]
-    own_facts = [f for f in found if f.source == "user" and f.triple.key not in back]
-    shared_facts = [f for f in found if f.source == "base"] + (restored_base if with_base else [])
-    return own_facts + sorted(shared_facts, key=lambda fact: fact.triple.key)
+    in_base = select(base.c.weight).where(*(base.c[c.name] == c for c in _key(last))).exists()
+    shared = select(*_triple(base))
+    if of_one:
+        mine.append(last.c.subject_key == bindparam("wanted_subject"))
+        shared = shared.where(base.c.subject_key == bindparam("wanted_subject"))
+    own = select(*_triple(last), last.c.edit_id, edits.c.query)
+    own = own.join(edits, and_(edits.c.user == last.c.user, edits.c.id == last.c.edit_id))
+    own = own.where(*mine, last.c.sign > 0, ~in_base).order_by(last.c.edit_id.desc(), *_key(last))
+    removed = select(*_key(last)).where(*mine, last.c.sign < 0)
+    shared = shared.order_by(base.c.subject_key, base.c.weight.desc(), *_key(base)[1:])
+    most = bindparam("most", type_=BigInteger)
+    return (own.limit(most), removed, shared.limit(most)) if limited else (own, removed, shared)
 
 
 def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:
@@ -224,18 +255,32 @@ def triple_row(triple: Triple) -> dict[str, str]:
 
 def restored(row: AnyRow) -> Triple:
     """A triple as it was stored, keys included: normalising again costs as much as all the rest of a read."""
-    triple = object.__new__(Triple)
-    for part in ("subject", "relation", "object"):
-        object.__setattr__(triple, part, getattr(row, part))
-    object.__setattr__(triple, "key", _row_key(row))
+    triple, keep = object.__new__(Triple), object.__setattr__
+    keep(triple, "subject", row.subject)
+    keep(triple, "relation", row.relation)
+    keep(triple, "object", row.object)
+    keep(triple, "key", _row_key(row))
     return triple
 
 
-def _key(table: Table) -> list[Column[str]]:
+def _last_changes() -> FromClause:
+    """The last change of each triple up to the edit :upto."""
+    later, upto = changes.alias("later"), bindparam("upto", type_=BigInteger)
+    again = select(later.c.edit_id).where(
+        later.c.user == changes.c.user,
+        *(later.c[c.name] == c for c in _key(changes)),
+        later.c.edit_id > changes.c.edit_id,
+        later.c.edit_id <= upto,
+    )
+    # `+ 0` keeps the planner to the index by subject: along the edits it would read them all.
+    return select(changes).where(changes.c.edit_id + 0 <= upto, ~again.exists()).subquery("last")
+
+
+def _key(table: FromClause) -> list[ColumnElement[str]]:
     return [table.c.subject_key, table.c.relation_key, table.c.object_key]
 
 
-def _triple(table: Table) -> list[Column[str]]:
+def _triple(table: FromClause) -> list[ColumnElement[str]]:
     return [table.c.subject, table.c.relation, table.c.object, *_key(table)]
 
 
@@ -247,7 +292,7 @@ def _rows_of(
     connection: Connection,
     keys: Collection[Key],
     table: Table,
-    *columns: Column[Any],
+    *columns: ColumnElement[Any],
     where: ColumnElement[bool] | None = None,
 ) -> Iterator[AnyRow]:
     """The rows of these triples, each found along an index: SQLite scans for a `(a, b, c) IN (…)`."""
@@ -259,7 +304,7 @@ def _rows_of(
         yield from connection.execute(query if where is None else query.where(where))
 
 
-def _wanted(columns: Sequence[Column[Any]], rows: Sequence[tuple[Any, ...]]) -> CTE:
+def _wanted(columns: Sequence[ColumnElement[Any]], rows: Sequence[tuple[Any, ...]]) -> CTE:
     """Rows of values, to be joined like a table."""
     return values(*(column_(c.name, c.type) for c in columns), name="wanted").data(list(rows)).cte("wanted")
 

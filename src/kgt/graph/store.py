@@ -22,9 +22,10 @@ from kgt.graph.connection import (
     writing,
 )
 from kgt.graph.edit import Edit
+from kgt.graph.loading import Imported, Progress, import_conceptnet
 from kgt.graph.overlay import Fact
 from kgt.graph.records import AsOf, checked_user
-from kgt.graph.seed import seed_triples
+from kgt.graph.seed import SEED_WEIGHT, seed_triples
 from kgt.graph.transaction import Transaction
 from kgt.triple import Triple, entity_key
 
@@ -73,20 +74,28 @@ class GraphStore:
     ) -> None:
         self.close()
 
-    def about(self, user: str, entity: str, as_of: AsOf = None) -> list[Fact]:
-        """The facts whose subject is the entity, the user's own first.
+    def about(self, user: str, entity: str, as_of: AsOf = None, limit: int | None = None) -> list[Fact]:
+        """The facts whose subject is the entity: the user's own, the newest first, then the base's of most weight.
 
         Args:
             as_of: see the graph as it was after this edit id, or at this time (with a time zone).
+            limit: the most facts to return, the first of all there are.
         """
-        return self.facts(user, entity, as_of, include_base=True)
+        return self.facts(user, entity, as_of, include_base=True, limit=limit)
 
-    def facts(self, user: str, entity: str | None = None, as_of: AsOf = None, include_base: bool = False) -> list[Fact]:
+    def facts(
+        self,
+        user: str,
+        entity: str | None = None,
+        as_of: AsOf = None,
+        include_base: bool = False,
+        limit: int | None = None,
+    ) -> list[Fact]:
         """The user's own facts, and the base's on request; about one entity, or all."""
         user = checked_user(user)
         subject_key = None if entity is None else entity_key(entity)
         with reading(self._engine) as connection:
-            return records.facts(connection, user, subject_key, as_of, include_base)
+            return records.facts(connection, user, subject_key, as_of, include_base, limit)
 
     def mentions(self, user: str, keys: Collection[str]) -> set[str]:
         """Those of the entity keys that are the subject of a fact the user sees."""
@@ -183,6 +192,25 @@ class GraphStore:
                 added += connection.execute(insert(connection, tables.base, duplicates="keep"), rows).rowcount
         return added
 
+    def import_conceptnet(
+        self, path: str | Path, language: str = "en", min_weight: float = 0.0, progress: Progress | None = None
+    ) -> Imported:
+        """Add the assertions of a ConceptNet file to the base: the official format, or CN-100K's.
+
+        Of triples with one key the first stays, with the highest weight. Done in batches: broken off, what they held is
+        there, and the next call goes on after it.
+
+        Args:
+            path: a file, plain or packed (.gz, .xz).
+            language: ConceptNet's code of the language that both concepts must be in.
+            min_weight: assertions of less weight are skipped.
+
+        Raises:
+            NotFound: the file cannot be read.
+            BadInput: it is no ConceptNet file, or cut off or damaged. What came before the damage is in.
+        """
+        return import_conceptnet(self._engine, path, language, min_weight, progress)
+
     def erase(self, user: str) -> None:
         """Remove everything of a user, history included, and overwrite where it stood. There is no undo."""
         user = checked_user(user)
@@ -206,7 +234,8 @@ def _prepare(engine: Engine, seed: bool) -> None:
             tables.migrate(connection)
             # Asked again under the lock: another process may have opened the file at the same moment.
             if seed and tables.get_meta(connection, "seed") is None:
-                rows = [{**records.triple_row(triple), "source": "seed"} for triple in seed_triples()]
+                same = {"weight": SEED_WEIGHT, "source": "seed"}
+                rows = [{**records.triple_row(triple), **same} for triple in seed_triples()]
                 connection.execute(insert(connection, tables.base, duplicates="keep"), rows)
                 tables.set_meta(connection, "seed", "loaded")
     except GraphError as error:

@@ -51,10 +51,11 @@ base = Table(
     metadata,
     *_triple_key(primary_key=True),
     *_triple_text(),
+    Column("weight", Double, nullable=False, server_default="1", comment="how sure it is; 1 is usual"),
     _text("source"),
     sqlite_with_rowid=False,
 )
-"""The graph that all users share."""
+"""The graph that all users share. About an entity with very many triples, those of most weight are read."""
 
 edits = Table(
     "edits",
@@ -123,7 +124,12 @@ def _add_names(connection: Connection) -> None:
     fill(connection)
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_add_names]
+def _add_weights(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE base ADD COLUMN weight DOUBLE PRECISION NOT NULL DEFAULT 1")
+    connection.exec_driver_sql("UPDATE base SET weight = 2 WHERE source = 'seed'")
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_names, _add_weights]
 """Step n takes a database from version n + 1 to n + 2. Append-only: never edit a released step.
 
 `metadata` above always describes the newest version; a new database is made from it directly.

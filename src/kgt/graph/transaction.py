@@ -25,9 +25,9 @@ class Transaction:
         self._connection = connection
         self.user = user
 
-    def about(self, entity: str, as_of: records.AsOf = None) -> list[Fact]:
-        """The facts whose subject is the entity, the user's own first."""
-        return records.facts(self._connection, self.user, entity_key(entity), as_of)
+    def about(self, entity: str, as_of: records.AsOf = None, limit: int | None = None) -> list[Fact]:
+        """The facts whose subject is the entity; see `GraphStore.about`."""
+        return records.facts(self._connection, self.user, entity_key(entity), as_of, limit=limit)
 
     def commit(self, edit: Edit) -> Edit:
         """Store an edit; see `GraphStore.commit`."""
