@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from kgt import Assistant, GraphStore
@@ -13,10 +11,10 @@ from kgt.method.tune import TuneSettings
 
 
 @pytest.fixture
-def fresh(model: HFModel) -> Iterator[HFModel]:
+def fresh(model: HFModel) -> HFModel:
     """The model as if nothing had been asked before."""
     model.prefixes.clear()
-    yield model
+    return model
 
 
 def learnt(me: Assistant, subject: str, object: str) -> None:
