@@ -134,7 +134,7 @@ def chat(user: User = None, model: Model = None, db: Db = None) -> None:
     from kgt.repl import chat as talk
 
     with _assistant(user, model, db, False) as (me, _):
-        _load(me, False)
+        _load(me, False, encoder=False)
         talk(me, out)
 
 
@@ -354,10 +354,12 @@ def _assistant(
             me.store.close()
 
 
-def _load(me: Assistant, quietly: bool) -> None:
+def _load(me: Assistant, quietly: bool, *, encoder: bool = True) -> None:
     """Load the model under a bar, so that nobody wonders what takes seconds."""
     with waiting(Console(quiet=True) if quietly else err, f"Loading {me.settings.model} (the first time about 20 s)"):
-        _ = me.model, me.encoder
+        _ = me.model
+        if encoder and me.encoder:
+            me.encoder.load()
 
 
 def _say(edit: Edit, as_data: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from kgt.errors import BadInput, ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
+from kgt.lm.decoding import log_odds, streamed
+from kgt.lm.template import plain
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
@@ -68,8 +69,7 @@ class HFModel:
         if self.tokenizer.chat_template:
             prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
             return str(prompt) + prefill
-        turns = [f"{m['role'].capitalize()}: {m['content']}\n" for m in messages]
-        return "".join(turns) + "Assistant:" + (" " + prefill if prefill else "")
+        return plain(messages, prefill)
 
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         rows = [self._rows(request) for request in requests]
@@ -110,37 +110,30 @@ class HFModel:
         self._check_room(max(map(len, prompts)) + max_tokens)
         ids, mask = self.pad_left(prompts)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
-        cache: Any = None
-        odds = _log_odds(contrast.weight) if contrast else 0.0
         generated: list[int] = []
-        shown = 0
-        for _ in range(max_tokens):
-            out = self.forward(ids, mask, cache, keep=1)
-            cache = out.past_key_values
-            logp = out.logits[:, -1].float().log_softmax(-1)
-            final = self._decoded(logp[:1], logp[1:], contrast, odds)
-            if temperature > 0:
-                token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
-            else:
-                token = int(final[0].argmax())
-            if token in self._ends:
-                break
-            generated.append(token)
-            odds += self._told_by(token, logp[:1], logp[1:], contrast)
-            text = self.tokenizer.decode(generated)
-            cut = min((at for s in stop if (at := text.find(s)) >= 0), default=None)
-            if cut is not None:
-                yield text[shown:cut]
-                return
-            ready = _ready(text, stop)
-            if ready > shown:
-                yield text[shown:ready]
-                shown = ready
-            ids = torch.full((len(prompts), 1), token, device=self.device)
-            mask = torch.cat([mask, torch.ones_like(ids)], 1)
-        rest = self.tokenizer.decode(generated)[shown:]
-        if rest:
-            yield rest
+
+        def texts() -> Iterator[str]:
+            nonlocal ids, mask
+            cache: Any = None
+            odds = log_odds(contrast.weight) if contrast else 0.0
+            for _ in range(max_tokens):
+                out = self.forward(ids, mask, cache, keep=1)
+                cache = out.past_key_values
+                logp = out.logits[:, -1].float().log_softmax(-1)
+                final = self._decoded(logp[:1], logp[1:], contrast, odds)
+                if temperature > 0:
+                    token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
+                else:
+                    token = int(final[0].argmax())
+                if token in self._ends:
+                    return
+                generated.append(token)
+                odds += self._told_by(token, logp[:1], logp[1:], contrast)
+                yield self.tokenizer.decode(generated)
+                ids = torch.full((len(prompts), 1), token, device=self.device)
+                mask = torch.cat([mask, torch.ones_like(ids)], 1)
+
+        yield from streamed(texts(), stop)
 
     @torch.inference_mode()
     def generate_many(
@@ -162,7 +155,7 @@ class HFModel:
         cache: Any = None
         texts: list[list[int]] = [[] for _ in prompts]
         running = [True] * len(prompts)
-        odds = [_log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
+        odds = [log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
         for _ in range(max_tokens):
             out = self.forward(ids, mask, cache, keep=1)
             cache = out.past_key_values
@@ -309,11 +302,7 @@ def mix(contrasted: torch.Tensor, without: torch.Tensor, odds: torch.Tensor) -> 
 def _odds_before(tokens: torch.Tensor, logp: torch.Tensor, without: torch.Tensor, weight: float) -> torch.Tensor:
     """The log-odds of the context before each token, those before it being said; shape (n,)."""
     told = (logp.gather(1, tokens[:, None]) - without.gather(1, tokens[:, None]))[:, 0]
-    return _log_odds(weight) + torch.cumsum(told, 0) - told
-
-
-def _log_odds(weight: float) -> float:
-    return math.log(weight) - math.log1p(-weight) if weight < 1 else math.inf
+    return log_odds(weight) + torch.cumsum(told, 0) - told
 
 
 def _check_hub(name: str) -> None:
@@ -385,16 +374,3 @@ def _batches(rows: Sequence[Sequence[tuple[Tokens, Tokens]]]) -> Iterator[list[i
         batch.append(i)
     if batch:
         yield batch
-
-
-def _ready(text: str, stop: Sequence[str]) -> int:
-    """How much of the text can be shown: not half a character, and nothing that may become a stop string."""
-    end = len(text)
-    while end and text[end - 1] == "\ufffd":
-        end -= 1
-    for s in stop:
-        for n in range(min(len(s) - 1, end), 0, -1):
-            if text.endswith(s[:n], 0, end):
-                end -= n
-                break
-    return end
