@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,20 @@ def llamacpp(cache: Path) -> LanguageModel:
     return load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
 
 
-@pytest.fixture(params=["hf", "llama.cpp"])
+@pytest.fixture(scope="session")
+def remote(llamacpp: LanguageModel, cache: Path) -> Iterator[LanguageModel]:
+    """The same behind a server that keeps vLLM's contract."""
+    from .server import VLLM, serving
+
+    with serving(VLLM(llamacpp, key="secret", most_logprobs=100).answer) as address:  # type: ignore[arg-type]
+        yield load_model(address, cache, api_key="secret")
+
+
+@pytest.fixture(params=["hf", "llama.cpp", "remote"])
 def backend(request: pytest.FixtureRequest) -> LanguageModel:
     """Each backend in turn; what holds for one holds for all."""
-    found: LanguageModel = request.getfixturevalue({"hf": "exact", "llama.cpp": "llamacpp"}[request.param])
+    fixture = {"hf": "exact", "llama.cpp": "llamacpp", "remote": "remote"}[request.param]
+    found: LanguageModel = request.getfixturevalue(fixture)
     return found
 
 

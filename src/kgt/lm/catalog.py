@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import LanguageModel
+from kgt.lm.template import ChatTemplate
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -25,20 +26,29 @@ def load_model(
     *,
     device: str = "auto",
     dtype: str = "auto",
+    tokenizer: str = "",
+    api_key: str = "",
 ) -> LanguageModel:
     """Load a bundled model by name, a local folder, a .gguf file, a hub model ("org/name", "gpt2") or a server's.
 
     A .gguf file is run by llama.cpp where it is installed, else converted for transformers. "llama.cpp:" or "hf:"
-    before a name chooses (docs/decisions/0014-backends.md).
+    before a name chooses (docs/decisions/0014-backends.md). "http://host:8000/v1#name" is a model of a server.
 
     Args:
         cache: folder for converted GGUF weights.
         dtype: of transformers' weights.
+        tokenizer: where a server's model's chat template is, if the server does not tell: a folder, a .gguf file,
+            a bundled or hub model's name, or "plain" for none.
+        api_key: for a server.
 
     Raises:
         NotFound: no such file or bundled package.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or its server cannot score.
     """
+    if name.startswith(("http://", "https://")):
+        from kgt.lm.remote import RemoteModel
+
+        return RemoteModel(name, template=_chat_template(tokenizer), api_key=api_key)
     backend, source = _source(name)
     if backend == "llama.cpp":
         if not installed("llama_cpp"):
@@ -78,6 +88,25 @@ def _source(name: str) -> tuple[str, Path | str]:
         runs_as_is = source.suffix == ".gguf" and installed("llama_cpp")
         return backend or ("llama.cpp" if runs_as_is else "hf"), source
     return backend or "hf", rest
+
+
+def _chat_template(name: str) -> ChatTemplate | None:
+    """The chat template of a model that is itself not loaded; None without a name."""
+    if not name:
+        return None
+    if name == "plain":
+        return ChatTemplate("")
+    source = _source(name)[1]
+    if isinstance(source, Path) and source.suffix == ".gguf":
+        from kgt.lm.gguf import chat_template
+
+        return chat_template(source)
+    _quiet()
+    from kgt.lm.hf import tokenizer_of
+
+    tokenizer = tokenizer_of(source, name)
+    specials = {f"{kind}_token": getattr(tokenizer, f"{kind}_token") or "" for kind in ("bos", "eos")}
+    return ChatTemplate(tokenizer.chat_template or "", specials)
 
 
 def check_editable(name: str) -> None:

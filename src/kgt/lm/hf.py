@@ -52,17 +52,11 @@ class HFModel:
         """
         place = pick_device() if device == "auto" else device
         kind = pick_dtype(place) if dtype == "auto" else getattr(torch, dtype)
-        if not Path(source).exists():
-            _check_hub(name)
+        tokenizer = tokenizer_of(source, name)
         try:
-            tokenizer = load_tokenizer(source)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=kind)
-        except Exception as error:  # transformers, tokenizers, safetensors and the hub raise many kinds
-            raise ModelError(
-                f"The model {name!r} could not be loaded: {first_line(error)}",
-                "Give a folder with a transformers model, a .gguf file, or a hub name while online;"
-                " `kgt models` lists what runs without a network.",
-            ) from error
+        except Exception as error:  # transformers, safetensors and the hub raise many kinds
+            raise _unloadable(name, error) from error
         return cls(model.to(place), tokenizer, name)
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
@@ -345,6 +339,28 @@ def pick_dtype(device: str) -> torch.dtype:
     except AttributeError:  # a private name, gone or renamed in this torch
         native = False
     return torch.bfloat16 if native else torch.float32
+
+
+def tokenizer_of(source: str | Path, name: str) -> Any:
+    """The tokenizer of a model folder or hub name.
+
+    Raises:
+        ModelError: there is none, or the hub cannot be reached.
+    """
+    if not Path(source).exists():
+        _check_hub(name)
+    try:
+        return load_tokenizer(source)
+    except Exception as error:  # transformers, tokenizers and the hub raise many kinds
+        raise _unloadable(name, error) from error
+
+
+def _unloadable(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The model {name!r} could not be loaded: {first_line(error)}",
+        "Give a folder with a transformers model, a .gguf file, or a hub name while online;"
+        " `kgt models` lists what runs without a network.",
+    )
 
 
 def load_tokenizer(source: str | Path) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kgt.errors import ModelError
 from kgt.lm.decoding import Floats, log_softmax
+from kgt.lm.gguf import check
 
 Tokens = tuple[int, ...]
 
@@ -166,9 +167,7 @@ class _Context:
 
 
 def _loaded(path: Path, *, on_gpu: bool) -> Any:
-    with path.open("rb") as file:
-        if file.read(4) != b"GGUF":
-            raise ModelError(f"{path} is no GGUF file.", "Give a file that starts with the letters GGUF.")
+    check(path)
     _quiet()
     params = api.llama_model_default_params()
     if b"AMX_INT8 = 1" in api.llama_print_system_info():
