@@ -48,7 +48,9 @@ err = Console(stderr=True, highlight=False)
 User = Annotated[str | None, typer.Option("--user", "-u", help="Whose graph (default: KGT_USER, or me).")]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A name from `kgt models`, a folder, a .gguf file or a hub name."),
+    typer.Option(
+        "--model", "-m", help="A name from `kgt models`, a folder, a .gguf file, a hub name or http://host/v1#name."
+    ),
 ]
 Db = Annotated[str | None, typer.Option("--db", help="Database file or SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
@@ -287,7 +289,10 @@ def models(json: Json = False) -> None:
         return
     for name, where in model_names():
         out.print(f"{name}   {where}", markup=False)
-    out.print("Also: a model folder, a .gguf file, or while online a hub name such as gpt2.", style="dim")
+    out.print(
+        "Also: a folder, a .gguf file, a server's http://host:8000/v1#name, while online a hub name such as gpt2.",
+        style="dim",
+    )
 
 
 @app.command()

@@ -21,7 +21,8 @@ import numpy as np
 
 from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
-from kgt.lm.decoding import Decoder, Floats, draw, score, streamed
+from kgt.lm.decoding import Decoder, draw, streamed
+from kgt.lm.listed import Place, Top, after, scored, spread, suffix
 from kgt.lm.server import Refused, Server
 from kgt.lm.template import ChatTemplate
 
@@ -49,25 +50,11 @@ CAPABLE = "vLLM, SGLang and llama-cpp-python's server (with --logits_all true) c
 _END = re.compile(r"</?s>|<eos>|<end_of_turn>|<\|[^|]+\|>|<｜[^｜]+｜>|")
 """How tokens that end a turn look; llama-cpp-python shows them as nothing."""
 
-NEVER = -1e4
-"""Log-probability of what cannot be drawn; finite, since contrasts subtract it from itself."""
-
-Top = dict[str, float]
-"""The likeliest tokens at one place, with their log-probabilities."""
-
-
-class _Place(NamedTuple):
-    """One token of a text: itself, its log-probability, and the likeliest tokens at its place."""
-
-    token: str
-    logprob: float
-    top: Top
-
 
 class _Choice(NamedTuple):
     """What a server answered to one prompt: places, those of the prompt first if echoed; how many were generated."""
 
-    places: list[_Place]
+    places: list[Place]
     text: str
     ended: bool
     generated: int
@@ -122,7 +109,7 @@ class RemoteModel:
         places = dict(zip(distinct, self._continuations(distinct), strict=True))
         return [
             [
-                _scored(
+                scored(
                     places[request.prompt, continuation],
                     places[request.contrast.without, continuation] if request.contrast else None,
                     request.contrast,
@@ -167,18 +154,21 @@ class RemoteModel:
 
     # -- scoring -----------------------------------------------------------------------------------
 
-    def _continuations(self, pairs: Sequence[tuple[str, str]]) -> list[list[_Place]]:
+    def _continuations(self, pairs: Sequence[tuple[str, str]]) -> list[list[Place]]:
         """The places of each continuation's tokens after its prompt."""
         whole = self._echoed([prompt + continuation for prompt, continuation in pairs])
-        found = [_suffix(places, continuation) for places, (_, continuation) in zip(whole, pairs, strict=True)]
+        found = [suffix(places, continuation) for places, (_, continuation) in zip(whole, pairs, strict=True)]
         unclear = list(dict.fromkeys(prompt for (prompt, _), places in zip(pairs, found, strict=True) if not places))
         heads = dict(zip(unclear, self._echoed(unclear), strict=True))
-        return [
-            places or _after(heads[prompt], everything)
+        found = [
+            places or after(heads[prompt], everything)
             for (prompt, _), places, everything in zip(pairs, found, whole, strict=True)
         ]
+        if any(math.isnan(places[0].logprob) for places in found):
+            raise BadInput("A prompt to score after is empty.", "Give at least one token of it.")
+        return found
 
-    def _echoed(self, texts: Sequence[str]) -> list[list[_Place]]:
+    def _echoed(self, texts: Sequence[str]) -> list[list[Place]]:
         """The places of each text's own tokens."""
         choices = self._complete(texts, 1, logprobs=self._likeliest, echo=True)
         return [choice.places[: len(choice.places) - choice.generated] for choice in choices]
@@ -208,7 +198,7 @@ class RemoteModel:
             choices = iter(self._complete(prompts, 1, logprobs=self._likeliest))
             going = []
             for text in running:
-                tokens, logp, without = _spread(self._next(next(choices)), self._next(next(choices)))
+                tokens, logp, without = spread(self._next(next(choices)), self._next(next(choices)))
                 chosen = draw(text.decoder.distribution(logp, without), rng, temperature=temperature, top_k=top_k)
                 if tokens[chosen] not in self._ends and not _END.fullmatch(tokens[chosen]):
                     text.decoder.said(chosen, logp, without)
@@ -332,7 +322,7 @@ class RemoteModel:
             return "ignores `echo`: it does not score its prompt"
         if len({round(place.logprob, 6) for place in places if not math.isnan(place.logprob)}) < 2:
             return "gives every token the same log-probability"
-        pairs = zip(choice.places, _suffix(places, choice.text), strict=False)
+        pairs = zip(choice.places, suffix(places, choice.text), strict=False)
         alike = takewhile(lambda pair: pair[0].token == pair[1].token, pairs)  # text may split otherwise than it grew
         differences = [abs(generated.logprob - prompt.logprob) for generated, prompt in alike]
         if differences and max(differences) < AGREE:
@@ -356,81 +346,6 @@ class _Text:
         self.said = ""
 
 
-def _scored(places: Sequence[_Place], without: Sequence[_Place] | None, contrast: Contrast | None, k: int) -> Scored:
-    """A continuation's score from its places after the prompt and after the contrasting one.
-
-    With a contrast, its own tokens' log-probabilities are exact, and the distributions they are
-    normalised over hold the likeliest tokens of both prompts. `greedy` and `behind` look at these
-    tokens only, as generation does.
-    """
-    own = [0] * len(places)  # each place's own token stands first
-    if contrast is None or without is None:
-        rows = [[p.logprob, *(x for token, x in p.top.items() if token != p.token)] for p in places]
-        return score(own, _table(rows))
-    if [p.token for p in places] != [p.token for p in without]:
-        raise ModelError(
-            "The server splits a continuation into other tokens after one prompt than after the other.",
-            "Please report this with the two prompts.",
-        )
-    listed = [(_listed(p, k), _listed(w, k)) for p, w in zip(places, without, strict=True)]
-    spreads = [_spread(*tops, first=p.token) for p, tops in zip(places, listed, strict=True)]
-    logp, plain = _table([s[1].tolist() for s in spreads]), _table([s[2].tolist() for s in spreads])
-    greedy, behind = score(own, logp, plain, contrast)[1:]
-    can_be_drawn = all(p.token in top or p.token in other for p, (top, other) in zip(places, listed, strict=True))
-    logp[:, 0], plain[:, 0] = [p.logprob for p in places], [w.logprob for w in without]
-    return Scored(score(own, logp, plain, contrast).logprobs, greedy and can_be_drawn, behind)
-
-
-def _listed(place: _Place, k: int) -> Top:
-    """The k likeliest tokens of a place; servers add the place's own token where it is not among them."""
-    return place.top if len(place.top) <= k else {t: x for t, x in place.top.items() if t != place.token}
-
-
-def _spread(top: Top, without: Top, first: str | None = None) -> tuple[list[str], Floats, Floats]:
-    """Tokens likeliest after either prompt and their log-probabilities after each, `first` before all others.
-
-    A token that is not listed gets what it may have at most: no more than the last one listed, nor
-    than what the listed ones leave over.
-    """
-    tokens = list(dict.fromkeys([*([first] if first is not None else []), *top, *without]))
-    found = []
-    for listed in (top, without):
-        left = max(1 - sum(map(math.exp, listed.values())), 1e-9)
-        rest = min(math.log(left), min(listed.values()))
-        found.append(np.array([listed.get(token, rest) for token in tokens], np.float32))
-    return tokens, found[0], found[1]
-
-
-def _table(rows: Sequence[Sequence[float]]) -> Floats:
-    """Rows of different length as one array, filled up with next to nothing."""
-    table = np.full((len(rows), max(map(len, rows))), NEVER, np.float32)
-    for filled, row in zip(table, rows, strict=True):
-        filled[: len(row)] = row
-    return table
-
-
-def _suffix(places: Sequence[_Place], continuation: str) -> list[_Place]:
-    """The last places, whose tokens are exactly the continuation; none if a token also holds the prompt's end."""
-    text = ""
-    for at in range(len(places) - 1, -1, -1):
-        text = places[at].token + text
-        if text == continuation:
-            return list(places[at:])
-        if len(text) > len(continuation):
-            break
-    return []
-
-
-def _after(head: Sequence[_Place], whole: Sequence[_Place]) -> list[_Place]:
-    """The places after those that a text shares with its prompt alone."""
-    shared = 0
-    for one, other in zip(head, whole, strict=False):
-        if one.token != other.token:
-            break
-        shared += 1
-    return list(whole[min(shared, len(whole) - 1) :])
-
-
 def _choices(answer: Any, address: str) -> list[dict[str, Any]]:
     choices = answer.get("choices") if isinstance(answer, dict) else None
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
@@ -442,7 +357,7 @@ def _parsed(choice: dict[str, Any], generated: int) -> _Choice:
     found = choice.get("logprobs") or {}
     try:
         places = [
-            _Place(str(token), math.nan if logprob is None else float(logprob), dict(top or {}))
+            Place(str(token), math.nan if logprob is None else float(logprob), dict(top or {}))
             for token, logprob, top in zip(
                 found.get("tokens") or [],
                 found.get("token_logprobs") or [],
