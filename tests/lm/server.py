@@ -10,12 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kgt.lm.llama_engine import Piece
-from kgt.lm.llamacpp import LlamaCppModel
+if TYPE_CHECKING:
+    from kgt.lm.llamacpp import LlamaCppModel
 
 MOST_LOGPROBS = 20
 """vLLM's default of --max-logprobs."""
@@ -58,6 +58,8 @@ class VLLM:
         return 200, {"object": "text_completion", "choices": choices, "usage": {"completion_tokens": generated}}
 
     def _completed(self, prompt: str, body: Any) -> dict[str, Any]:
+        from kgt.lm.llama_engine import Piece  # imports llama_cpp, an extra
+
         engine = self.model.engine
         rng = np.random.default_rng(body.get("seed") or 0)
         tokens = list(engine.encode(prompt))
@@ -150,6 +152,7 @@ if __name__ == "__main__":
     from pathlib import Path
 
     from kgt.lm import load_model
+    from kgt.lm.llamacpp import LlamaCppModel
 
     loaded = load_model("llama.cpp:smollm2-135m", Path())
     assert isinstance(loaded, LlamaCppModel)

