@@ -33,7 +33,7 @@ def main() -> None:
     records = sample(arguments.data, arguments.n, arguments.seed)
     settings = Settings.load(model=arguments.model)
     console = Console(stderr=True)
-    model = load_model(settings.model, Path(settings.cache))
+    model = load_model(settings.model, Path(settings.cache), **settings.loading)
     with tempfile.TemporaryDirectory() as folder, GraphStore.open(Path(folder) / "graph.db") as store:
         untaught = Assistant("nobody", model=model, store=store, settings=settings)
         taught = Assistant("taught", model=model, store=store, settings=settings)

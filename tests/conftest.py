@@ -46,7 +46,7 @@ def assistant(model: LanguageModel, store: GraphStore, encoder: SentenceEncoder,
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path) -> None:
-    for name in ("USER", "DB", "MODEL", "DEVICE", "DTYPE", "MAX_TOKENS"):
+    for name in ("USER", "DB", "MODEL", "DEVICE", "DTYPE", "MAX_TOKENS", "TOKENIZER", "API_KEY"):
         monkeypatch.delenv(f"KGT_{name}", raising=False)
     monkeypatch.setenv("KGT_CONFIG", str(tmp_path / "no-config.toml"))
     monkeypatch.setenv("KGT_CACHE", str(cache))

@@ -143,7 +143,7 @@ class Assistant:
     @cached_property
     def model(self) -> LanguageModel:
         s = self.settings
-        return self._given_model or load_model(s.model, Path(s.cache), device=s.device, dtype=s.dtype)
+        return self._given_model or load_model(s.model, Path(s.cache), **s.loading)
 
     @cached_property
     def store(self) -> GraphStore:

@@ -50,7 +50,9 @@ err = Console(stderr=True, highlight=False)
 User = Annotated[str | None, typer.Option("--user", "-u", help="Whose graph (default: KGT_USER, or me).")]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="A name from `kgt models`, a folder, a .gguf file or a hub name."),
+    typer.Option(
+        "--model", "-m", help="A name from `kgt models`, a folder, a .gguf file, a hub name or http://host/v1#name."
+    ),
 ]
 Db = Annotated[str | None, typer.Option("--db", help="Database file or SQLAlchemy URL.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
@@ -139,7 +141,7 @@ def chat(user: User = None, model: Model = None, db: Db = None) -> None:
     from kgt.repl import chat as talk
 
     with _assistant(user, model, db, False) as (me, _):
-        _load(me, False)
+        _load(me, False, encoder=False)
         talk(me, out)
 
 
@@ -341,7 +343,10 @@ def models(json: Json = False) -> None:
         return
     for name, where in model_names():
         out.print(f"{name}   {where}", markup=False)
-    out.print("Also: a model folder, a .gguf file, or while online a hub name such as gpt2.", style="dim")
+    out.print(
+        "Also: a folder, a .gguf file, a server's http://host:8000/v1#name, while online a hub name such as gpt2.",
+        style="dim",
+    )
 
 
 @app.command()
@@ -408,10 +413,12 @@ def _assistant(
             me.store.close()
 
 
-def _load(me: Assistant, quietly: bool) -> None:
+def _load(me: Assistant, quietly: bool, *, encoder: bool = True) -> None:
     """Load the model under a bar, so that nobody wonders what takes seconds."""
     with waiting(Console(quiet=True) if quietly else err, f"Loading {me.settings.model} (the first time about 20 s)"):
-        _ = me.model, me.encoder
+        _ = me.model
+        if encoder and me.encoder:
+            me.encoder.load()
 
 
 def _say(edit: Edit, as_data: bool) -> None:

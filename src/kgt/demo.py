@@ -109,7 +109,8 @@ def run(console: Console, settings: Settings) -> int:
         ana = Assistant("ana", store=store, settings=replace(settings, user="ana", max_tokens=LONGEST_ANSWER))
         with waiting(console, "Loading the model (the first time about 20 s)"):
             name = ana.model.name
-            _ = ana.encoder
+            if ana.encoder:
+                ana.encoder.load()
         ben = ana.as_user("ben")
         console.print(
             f"[bold]KGT[/bold] on {escape(name)}: ana teaches it about her life; ben, beside her, teaches nothing."

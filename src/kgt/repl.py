@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,6 +23,8 @@ def chat(me: Assistant, out: Console) -> None:
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401  line editing and history for input()
     if sys.stdin.isatty():
+        if me.encoder:  # while the first message is typed: it imports torch, which takes seconds
+            threading.Thread(target=me.encoder.load).start()
         out.print(f"Chatting with {visible(me.model.name)} as {visible(me.user)}. {HELP}", style="dim", markup=False)
     while True:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,10 @@ class Settings:
     Attributes:
         user: whose graph is read and edited.
         db: a file path or a SQLAlchemy URL.
-        model: a name from `kgt models`, a folder, a .gguf file or a hub name.
+        model: a name from `kgt models`, a folder, a .gguf file, a hub name or a server's address.
         device, dtype: "auto" or what torch calls them.
+        tokenizer: where the chat template of a server's model is, if the server does not tell it.
+        api_key: for a server; shown nowhere.
         cache: folder for converted model weights.
         max_tokens: longest answer.
     """
@@ -34,6 +36,13 @@ class Settings:
     dtype: str = "auto"
     cache: str = platformdirs.user_cache_dir("kgt")
     max_tokens: int = 48
+    tokenizer: str = ""
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """How `kgt.lm.load_model` loads the model, beside its name and the cache."""
+        return {"device": self.device, "dtype": self.dtype, "tokenizer": self.tokenizer, "api_key": self.api_key}
 
     @classmethod
     def load(cls, **arguments: Any) -> Settings:

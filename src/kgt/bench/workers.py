@@ -78,7 +78,7 @@ def start(setup: Setup) -> None:
 
     torch.set_num_threads(setup.threads)
     s = setup.settings
-    model = RememberingModel(load_model(s.model, Path(s.cache), device=s.device, dtype=s.dtype))
+    model = RememberingModel(load_model(s.model, Path(s.cache), **s.loading))
     spec = setup.spec
     _parts = Parts(model, bundled_encoder(), None, spec.ablation, Path(s.cache), spec.hparams, spec.corpus)
 

