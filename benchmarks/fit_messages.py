@@ -58,6 +58,7 @@ def fit(encoder: SentenceEncoder, messages: list[Labelled], epochs: int, seed: i
     """Train an adapter; the encoder itself stays as it is."""
     torch.manual_seed(seed)
     draw = random.Random(seed)
+    encoder.bert.float()  # fitted in full precision
     for parameter in encoder.bert.parameters():
         parameter.requires_grad_(False)
     adapter = Adapter(encoder).train()

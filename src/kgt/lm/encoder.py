@@ -48,9 +48,12 @@ class SentenceEncoder:
             if self._parts is None:
                 from transformers import BertModel, PreTrainedTokenizerFast
 
+                from kgt.lm.device import pick_dtype
+
                 quiet_transformers()
                 tokenizer = PreTrainedTokenizerFast.from_pretrained(self._folder)
-                self._parts = tokenizer, BertModel.from_pretrained(self._folder, add_pooling_layer=False).eval()
+                bert = BertModel.from_pretrained(self._folder, add_pooling_layer=False, dtype=pick_dtype("cpu"))
+                self._parts = tokenizer, bert.eval()
             return self._parts
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -76,7 +79,7 @@ class SentenceEncoder:
                     return_tensors="pt",
                     return_token_type_ids=False,
                 )
-                hidden = self.bert(**batch).last_hidden_state
+                hidden = self.bert(**batch).last_hidden_state.float()
                 mask = batch["attention_mask"][..., None]
                 mean = (hidden * mask).sum(1) / mask.sum(1)
                 rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())

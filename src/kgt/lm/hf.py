@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicLayer
 from kgt.errors import BadInput, ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.decoding import log_odds, streamed
+from kgt.lm.device import pick_device, pick_dtype
 from kgt.lm.packing import Pack, Text, pack, packs
 from kgt.lm.prefixes import PrefixCache, Tokens
 from kgt.lm.template import plain
@@ -390,24 +391,6 @@ def _check_hub(name: str) -> None:
             f"The model {name!r} is not on this machine, and the model hub cannot be reached ({first_line(error)}).",
             "Go online once to fetch it, give a model folder or a .gguf file, or use one that `kgt models` lists.",
         ) from error
-
-
-def pick_device() -> str:
-    """The fastest device at hand: cuda, mps or cpu."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def pick_dtype(device: str) -> torch.dtype:
-    """bfloat16 on a GPU, or on a CPU that multiplies in it; else float32, faster there than emulation."""
-    if device != "cpu":
-        return torch.bfloat16
-    try:
-        native = bool(torch.cpu._is_avx512_bf16_supported())
-    except AttributeError:  # a private name, gone or renamed in this torch
-        native = False
-    return torch.bfloat16 if native else torch.float32
 
 
 def _can_pack(model: Any) -> bool:

@@ -55,7 +55,7 @@ class Adapter(nn.Module):
             return_token_type_ids=True,
         )
         with self._added(encoder):
-            hidden = encoder.bert(**batch).last_hidden_state
+            hidden = encoder.bert(**batch).last_hidden_state.float()
         own = (batch["attention_mask"] * (batch["token_type_ids"] == 1))[..., None]
         logits: torch.Tensor = self.head((hidden * own).sum(1) / own.sum(1).clamp(min=1))
         return logits
@@ -63,14 +63,14 @@ class Adapter(nn.Module):
     @contextmanager
     def _added(self, encoder: SentenceEncoder) -> Iterator[None]:
         def adding(down: torch.Tensor, up: torch.Tensor) -> Any:
-            return lambda _, args, out: out + self.drop(args[0]) @ down.T @ up.T
+            return lambda _, args, out: (out + self.drop(args[0].float()) @ down.T @ up.T).to(out.dtype)
 
         hooks = [
             encoder.bert.get_submodule(name).register_forward_hook(adding(down, up))
             for name, down, up in zip(self.names, self.down, self.up, strict=True)
         ]
         sides = encoder.bert.embeddings.token_type_embeddings
-        hooks.append(sides.register_forward_hook(lambda _, args, out: out + self.sides[args[0]]))
+        hooks.append(sides.register_forward_hook(lambda _, args, out: (out + self.sides[args[0]]).to(out.dtype)))
         try:
             yield
         finally:
