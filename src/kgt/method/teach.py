@@ -20,8 +20,6 @@ from kgt.wording import is_unfinished
 
 REFUTED = 0.05
 """A shared fact that the corrected answer was drawn from goes if the right answer is less likely given it."""
-MAX_JUDGED = 24
-"""Most old facts that one edit judges: a hub costs no more than this."""
 
 
 def decide_edit(
@@ -87,8 +85,10 @@ def decide_edit(
         none=1.0,
     )
     none = 1.0 if scope else 0.0
-    asked_for = known if settings.literal else [c.triple for c in seen.candidates if c.relevance > none][:MAX_JUDGED]
-    judged = list(dict.fromkeys([*h, *replaced, *stale, *asked_for]))
+    seen_before = set(known)
+    known_relevance = {c.triple: c.relevance for c in seen.candidates if c.triple in seen_before}
+    rivals = [c.triple for c in retrieval(known_relevance, none).used]
+    judged = list(dict.fromkeys([*h, *replaced, *stale, *(known if settings.literal else rivals)]))
     stem = "" if is_unfinished(pair.query) else pair.stem
     new = [z for z in judged if z not in answer]
     given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, new, stem=stem)
@@ -109,8 +109,6 @@ def decide_edit(
         )
         return score.greedy
 
-    known_relevance = {c.triple: c.relevance for c in seen.candidates if c.triple in known}
-    rivals = [c.triple for c in retrieval(known_relevance, none).used]
     shared = {f.triple for f in facts if f.source != "user"}
     refuted = [z for z in rivals if z in shared and not pair.adds and answer.get(z, 1.0) < REFUTED]
     plan = tune(

@@ -134,9 +134,10 @@ def tune(
             steps = _fewest_steps(before, steps, current_loss)
             reason = stop_reason(_after(before, steps)) or reason
     now = _after(before, steps)
+    held, holds = set(before), set(now)
     return Plan(
-        added=tuple(z for z in now if z not in before),
-        removed=tuple(z for z in before if z not in now),
+        added=tuple(z for z in now if z not in held),
+        removed=tuple(z for z in before if z not in holds),
         loss_before=current_loss(before),
         loss_after=current_loss(now),
         stop_reason=reason,
