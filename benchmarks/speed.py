@@ -38,6 +38,8 @@ from kgt.bench.memory import peak_rss, restart_peaks
 from kgt.bench.work import Work, counted
 from kgt.lm.encoder import bundled_encoder
 from kgt.lm.hf import HFModel
+from kgt.method import reasoning
+from kgt.method.templates import templates_for
 from kgt.method.tune import TuneSettings
 
 BATCH = 32, 64
@@ -123,8 +125,9 @@ def measure(
             taught, clock.spent = clock.spent, defaultdict(float)
             with counted(model) as ask_work, clock.part("rest"):
                 first_piece(me, probe.query, probe.subject)
+        alone = reasoning.prompt(model, templates_for(model), probe.query)
         started = perf_counter()
-        first_piece(me.as_user("nobody"), probe.query, None)
+        next(model.generate(alone, max_tokens=1), "")
         plain = (perf_counter() - started) * 1000
         if i < WARM_UP:
             continue
