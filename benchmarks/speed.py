@@ -4,9 +4,9 @@
     python benchmarks/speed.py --json
 
 Every pair is taught, then asked in other words, each user in a graph of their own. The floor of an
-edit is the tokens it has the model read, at the rate at which this machine reads a large batch; it is
-measured between the edits, so that both see the same other load. `ask` is timed to its first piece of
-text, against the plain model asked the same.
+edit is the tokens it has the model read, at the rate at which this machine reads a large batch. It is
+measured between the edits, so that both see the same other load; `pass_ms` is what a single token
+takes. `ask` is timed to its first piece of text, against the model's own to the bare question.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ class Measured:
         self.teach_work: list[Work] = []
         self.ask_work: list[Work] = []
         self.rate: list[float] = []
+        self.one_token: list[float] = []
 
 
 def measure(
@@ -131,7 +132,8 @@ def measure(
         plain = (perf_counter() - started) * 1000
         if i < WARM_UP:
             continue
-        found.rate.append(tokens_a_second(model))
+        found.rate.append(tokens_a_second(model, *BATCH))
+        found.one_token.append(1000 / tokens_a_second(model, 1, 1))
         found.teach.append(taught)
         found.ask.append(clock.spent)
         found.plain.append(plain)
@@ -191,9 +193,8 @@ def timing(clock: Clock, model: HFModel, encoder: Any, store: GraphStore) -> Ite
 
 
 @torch.inference_mode()
-def tokens_a_second(model: HFModel) -> float:
-    """The rate at which the machine reads a large batch just now."""
-    rows, length = BATCH
+def tokens_a_second(model: HFModel, rows: int, length: int) -> float:
+    """The rate at which the machine reads a batch just now."""
     ids = torch.randint(0, 1000, (rows, length), generator=torch.Generator().manual_seed(0)).to(model.device)
     started = perf_counter()
     model.forward(ids, torch.ones_like(ids), None, keep=1, use_cache=False)
@@ -244,6 +245,7 @@ def summary(found: Measured) -> dict[str, float]:
         "tokens_padded": median(w.padded for w in found.teach_work),
         "forward_passes": median(w.passes for w in found.teach_work),
         "tokens_a_second": round(rate),
+        "pass_ms": round(median(found.one_token), 1),
     }
 
 
