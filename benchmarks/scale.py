@@ -4,10 +4,10 @@
     python benchmarks/scale.py --most 1000000     # a quarter of an hour
     python benchmarks/scale.py --only edits hub
 
-Four graphs grow, each alone: one user's edits, the triples of one entity, the users, and the base that
-all share (ConceptNet's English part has 3.4 million triples). In each, pairs on made-up people are
-taught and asked with the real model, the sizes taking turns so that all see the same other load; the
-last column is the median against the smallest size's.
+Five graphs grow, each alone: one user's edits; the triples of one entity, in the base (a hub) and in the
+user's own graph; the users; and the base that all share (ConceptNet's English part has 3.4 million triples).
+In each, pairs on made-up people are taught and asked with the real model, the sizes taking turns so that all
+see the same other load; the last column is the median against the smallest size's.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from kgt.graph import ScoredTriple
 CONCEPTNET = 3_400_000
 WARM_UP = 5
 EDITS_A_TRANSACTION = 10_000
+HUBS = [1, 10, 100, 1_000, 10_000]
 RELATIONS = ("lives in", "works for", "owns a", "plays the", "comes from", "studies", "collects", "is afraid of")
 
 
@@ -42,7 +43,8 @@ def main() -> None:
     model = load_model(settings.model, Path(settings.cache), device=settings.device, dtype=settings.dtype)
     grown: dict[str, tuple[Callable[[GraphStore, int], str], list[int]]] = {
         "edits": (with_edits, sizes(100, arguments.most)),
-        "hub": (with_hub, [1, 10, 100, 1_000, 10_000]),
+        "hub": (with_hub, HUBS),
+        "own": (with_own, HUBS),
         "users": (with_users, sizes(1, arguments.most)),
         "base": (with_base, [*sizes(1_000, arguments.most), *([CONCEPTNET] if arguments.most >= 1_000_000 else [])]),
     }
@@ -113,12 +115,24 @@ def with_edits(store: GraphStore, size: int) -> str:
 
 
 def with_hub(store: GraphStore, size: int) -> str:
-    """An entity with so many triples, in eight relations, as in ConceptNet's hubs."""
+    """An entity of the base with so many triples."""
+    known = hub(size)
+    store.add_base(known, "made up")
+    return known[0].subject
+
+
+def with_own(store: GraphStore, size: int) -> str:
+    """An entity of the user's with so many triples."""
+    known = hub(size)
+    store.commit(Edit("someone", "add", tuple(ScoredTriple(z) for z in known)))
+    return known[0].subject
+
+
+def hub(size: int) -> list[Triple]:
+    """Triples of one entity in eight relations, as in ConceptNet's hubs."""
     draw = random.Random(size)
     subject = person(draw)
-    known = {Triple(subject, draw.choice(RELATIONS), f"{word(draw)} {word(draw)}") for _ in range(size)}
-    store.commit(Edit("someone", "add", tuple(ScoredTriple(z) for z in known)))
-    return subject
+    return [Triple(subject, draw.choice(RELATIONS), f"{word(draw)} {word(draw)} {i}") for i in range(size)]
 
 
 def with_users(store: GraphStore, size: int) -> str:
@@ -173,7 +187,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--most", type=int, default=100_000, help="largest number of edits, users and base triples")
     parser.add_argument("--n", type=int, default=40, help="pairs at each size (default 40)")
-    parser.add_argument("--only", nargs="+", choices=["edits", "hub", "users", "base"], help="only these graphs")
+    parser.add_argument("--only", nargs="+", choices=["edits", "hub", "own", "users", "base"], help="only these graphs")
     parser.add_argument("--model", help="as for the kgt commands")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     return parser.parse_args()

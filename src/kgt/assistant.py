@@ -39,8 +39,8 @@ from kgt.settings import Settings
 from kgt.triple import Triple, entity_key
 from kgt.wording import is_question, relation_in, sentence, stem
 
-MAX_SUBJECT_FACTS = 2000
-"""Most facts of one entity considered for one query: the user's own, then the base's of most weight."""
+MAX_FACTS, MAX_SHARED = 2000, 200
+"""Most facts of one entity considered for one query, and of those most of the base, by weight: "dog" has thousands."""
 ATTEMPTS = 5
 """How often an edit is decided anew because another process changed the entity meanwhile."""
 
@@ -297,10 +297,11 @@ class Assistant:
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
-                if graph.about(pair.subject, limit=MAX_SUBJECT_FACTS) == facts:
+                if graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED) == facts:
                     return graph.commit(edit)
         with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
-            return graph.commit(self._decided(pair, h, graph.about(pair.subject, limit=MAX_SUBJECT_FACTS), started))
+            facts = graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED)
+            return graph.commit(self._decided(pair, h, facts, started))
 
     def add_triples(self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False) -> Edit:
         """Add facts exactly as given, without a model, in one transaction; contradicted facts go."""
@@ -396,7 +397,7 @@ class Assistant:
     # -- within ----------------------------------------------------------------------------------
 
     def _about(self, subject: str) -> list[Fact]:
-        return self.store.about(self.user, subject, limit=MAX_SUBJECT_FACTS)
+        return self.store.about(self.user, subject, limit=MAX_FACTS, shared=MAX_SHARED)
 
     def _subject_of(self, query: str, feedback: str) -> str:
         texts = (query, strip_marker(feedback))
@@ -457,7 +458,7 @@ class Assistant:
         return own_thing(query, self.store.named(self.user, {OWN}).get(OWN, []), self._own_facts, self.encoder)
 
     def _own_facts(self, entity: str) -> list[Fact]:
-        return self.store.facts(self.user, entity, limit=MAX_SUBJECT_FACTS)
+        return self.store.facts(self.user, entity, limit=MAX_FACTS)
 
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)

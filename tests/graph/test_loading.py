@@ -127,6 +127,10 @@ def test_the_first_facts_are_the_users_newest_then_the_heaviest(
         assert [fact.source for fact in facts] == ["user"] * len(own) + ["base"] * len(shared)
         for limit in range(len(facts) + 2):
             assert store.about("ada", "hub", limit=limit) == facts[:limit]
+            for shared in range(3):
+                own = [fact for fact in facts[:limit] if fact.source == "user"]
+                some = [fact for fact in facts if fact.source != "user"][: min(shared, limit - len(own))]
+                assert store.about("ada", "hub", limit=limit, shared=shared) == own + some
 
 
 @pytest.mark.parametrize("ending", ["csv", "csv.gz", "csv.xz"])

@@ -78,21 +78,25 @@ def facts(
     as_of: AsOf = None,
     with_base: bool = True,
     limit: int | None = None,
+    shared: int | None = None,
 ) -> list[Fact]:
     """What the user sees, or saw `as_of` then: about one subject, or everything.
 
     The user's own facts come first, the newest edit's before others; then the base's by subject, those of most
     weight first. A limit cuts this list off, and with it what has to be read and sorted out of a long one.
+
+    Args:
+        shared: the most facts of the base, beside a limit of all.
     """
     upto = edit_id_at(connection, user, as_of)
-    own, removed, shared = _queries_of_facts(upto is not None, subject_key is not None, limit is not None)
+    own, removed, base_facts = _queries_of_facts(upto is not None, subject_key is not None, limit is not None)
     values = {"wanted_user": user, "wanted_subject": subject_key, "upto": upto, "most": limit}
     found = [Fact(restored(row), "user", row.edit_id, row.query) for row in connection.execute(own, values)]
     if not with_base or len(found) == limit:
         return found
     hidden = {tuple(row) for row in connection.execute(removed, values)}
-    left = None if limit is None else limit - len(found)
-    rows = connection.execute(shared, values | {"most": left and left + len(hidden)})
+    left = None if limit is None else min(limit - len(found), limit if shared is None else shared)
+    rows = connection.execute(base_facts, values | {"most": left and left + len(hidden)})
     seen = (Fact(triple, "base") for triple in map(restored, rows) if triple.key not in hidden)
     return found + list(islice(seen, left))
 

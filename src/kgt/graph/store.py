@@ -74,14 +74,19 @@ class GraphStore:
     ) -> None:
         self.close()
 
-    def about(self, user: str, entity: str, as_of: AsOf = None, limit: int | None = None) -> list[Fact]:
+    def about(
+        self, user: str, entity: str, as_of: AsOf = None, limit: int | None = None, shared: int | None = None
+    ) -> list[Fact]:
         """The facts whose subject is the entity: the user's own, the newest first, then the base's of most weight.
 
         Args:
             as_of: see the graph as it was after this edit id, or at this time (with a time zone).
             limit: the most facts to return, the first of all there are.
+            shared: of those at most so many of the base, where there is a limit.
         """
-        return self.facts(user, entity, as_of, include_base=True, limit=limit)
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return records.facts(connection, user, entity_key(entity), as_of, limit=limit, shared=shared)
 
     def facts(
         self,

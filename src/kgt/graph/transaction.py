@@ -25,9 +25,11 @@ class Transaction:
         self._connection = connection
         self.user = user
 
-    def about(self, entity: str, as_of: records.AsOf = None, limit: int | None = None) -> list[Fact]:
+    def about(
+        self, entity: str, as_of: records.AsOf = None, limit: int | None = None, shared: int | None = None
+    ) -> list[Fact]:
         """The facts whose subject is the entity; see `GraphStore.about`."""
-        return records.facts(self._connection, self.user, entity_key(entity), as_of, limit=limit)
+        return records.facts(self._connection, self.user, entity_key(entity), as_of, limit=limit, shared=shared)
 
     def commit(self, edit: Edit) -> Edit:
         """Store an edit; see `GraphStore.commit`."""

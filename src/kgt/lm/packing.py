@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from transformers import DynamicCache
 
@@ -82,7 +83,7 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pac
     n = sum(text.size for text in texts)
     ids: list[int] = []
     positions: list[int] = []
-    sees = torch.zeros(n, cached + n, dtype=torch.bool)
+    sees = np.zeros((n, cached + n), dtype=bool)
     prompts: list[list[int]] = []
     lasts: list[int] = []
     ends: list[list[range]] = []
@@ -99,12 +100,11 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pac
         sees[new.start : own[-1].stop, of_known] = True
         sees[new.stop : own[-1].stop, cached + new.start : cached + new.stop] = True
         for part in own:
-            size = len(part)
-            sees[part.start : part.stop, cached + part.start : cached + part.stop] = torch.ones(size, size).tril() > 0
+            sees[part.start : part.stop, cached + part.start : cached + part.stop] = np.tri(len(part), dtype=bool)
         prompts.append([*range(of_known.start, of_known.stop), *(cached + i for i in new)])
         lasts.append(new.stop - 1)
         ends.append(own[1:])
-    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)
+    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(torch.from_numpy(~sees), torch.finfo(dtype).min)
     cache = None
     if begins:
         states = torch.cat([state[:, :, :, : len(known)] for known, state in begins.items()], 3)
