@@ -5,7 +5,7 @@ from __future__ import annotations
 import doctest
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kgt import wording
@@ -141,6 +141,7 @@ words = st.text(max_size=60) | st.lists(
 
 
 @given(words, words, words)
+@example("OF 0O000", "", "0O000")
 def test_no_text_whatever_breaks_the_reading(query: str, feedback: str, subject: str) -> None:
     if not clean(subject):
         return

@@ -282,7 +282,7 @@ def relation_in(query: str, subject: str) -> str:
     if relative:
         return after[relative.end() :]
     apposed = after.lstrip("?,.;: ")
-    if before:  # "In X, an official language is"
+    if before and apposed:  # "In X, an official language is"
         return _noun(apposed) if _is_copula(apposed.split()[-1]) else apposed
     if apposed != after and not _is_finite(apposed):  # "X, developed by" = X is developed by
         return f"is {apposed}"

@@ -121,7 +121,8 @@ def test_a_case_that_a_later_one_contradicts_is_noted(go: Go) -> None:
 
 def test_two_processes_find_what_one_finds(go: Go, tmp_path: Path) -> None:
     spec = replace(SPEC, fluency=0, methods=("kgt",))
-    assert numbers(go(spec, out="two", workers=2)) == pytest.approx(numbers(go(spec, out="one")), abs=0.01)
+    two, one = numbers(go(spec, out="two", workers=2)), numbers(go(spec, out="one"))
+    assert two == pytest.approx(one, abs=0.1)  # percent; what a process asked before changes the rounding
     assert facts(tmp_path / "two") == facts(tmp_path / "one")
 
 
@@ -129,7 +130,7 @@ def test_two_processes_find_what_one_finds(go: Go, tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_ray_finds_what_one_process_finds(go: Go, tmp_path: Path) -> None:
     spec = replace(SPEC, fluency=0, methods=("kgt",))
-    assert numbers(go(spec, out="ray", engine="ray")) == pytest.approx(numbers(go(spec, out="one")), abs=0.01)
+    assert numbers(go(spec, out="ray", engine="ray")) == pytest.approx(numbers(go(spec, out="one")), abs=0.1)
     assert facts(tmp_path / "ray") == facts(tmp_path / "one")
 
 

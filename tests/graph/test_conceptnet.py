@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kgt.errors import BadInput
@@ -146,6 +146,7 @@ values = st.recursive(
 @example({"dataset": {"weight": 3.0}}, True)
 @example({"surfaceText": '", "weight": 3.0}'}, True)
 @example({"weight": {"weight": 3.0}}, True)
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a process's first text takes a second to draw
 def test_the_weight_is_the_one_that_the_json_says(metadata: dict[str, object], ascii_only: bool) -> None:
     found = assertions(min_weight=-2e9)(
         line("/c/en/dog", "/c/en/cat", metadata=json.dumps(metadata, ensure_ascii=ascii_only))
