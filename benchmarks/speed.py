@@ -6,7 +6,7 @@
 Every pair is taught, then asked in other words, each user in a graph of their own. The floor of an
 edit is the tokens it has the model read, at the rate at which this machine reads a large batch. It is
 measured between the edits, so that both see the same other load; `pass_ms` is what a single token
-takes. `ask` is timed to its first piece of text, against the model's own to the bare question.
+takes. `ask` is timed to its first token, against the model's own to the bare question.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
@@ -125,7 +125,7 @@ def measure(
                 me.teach(request.query, request.feedback, subject=request.subject, object=request.object)
             taught, clock.spent = clock.spent, defaultdict(float)
             with counted(model) as ask_work, clock.part("rest"):
-                first_piece(me, probe.query, probe.subject)
+                me.ask(probe.query, subject=probe.subject, max_tokens=1)
         alone = reasoning.prompt(model, templates_for(model), probe.query)
         started = perf_counter()
         next(model.generate(alone, max_tokens=1), "")
@@ -140,18 +140,6 @@ def measure(
         found.teach_work.append(teach_work)
         found.ask_work.append(ask_work)
     return found
-
-
-class _Enough(Exception):
-    """The first piece of text is there."""
-
-
-def first_piece(who: Assistant, query: str, subject: str | None) -> None:
-    def stop(_: str) -> None:
-        raise _Enough
-
-    with suppress(_Enough):
-        who.ask(query, subject=subject, on_text=stop)
 
 
 @contextmanager

@@ -50,8 +50,13 @@ def entity_key(text: str) -> str:
 
 def relation_key(text: str) -> str:
     """The form two spellings of one relation share: "MotherTongue" = "mother_tongue" = "Mother tongue"."""
-    folded = _folded(_CAMEL.sub(" ", text).replace("_", " "))
+    folded = _folded(as_words(text))
     return folded.strip(_EDGE_PUNCTUATION) or folded or _folded(text)
+
+
+def as_words(name: str) -> str:
+    """A relation's name with spaces between its words: "UsedFor" → "Used For", "used_for" → "used for"."""
+    return _CAMEL.sub(" ", name).replace("_", " ")
 
 
 def _folded(text: str) -> str:

@@ -127,8 +127,10 @@ def _milliseconds(
 ) -> tuple[list[float], list[float]]:
     """Of linking queries, and of all that comes before the model, in a graph of so many triples of made-up people."""
     draw = random.Random(size)
-    people = [f"{_name(draw)} {_name(draw)}" for _ in range(max(1, size // 2))]
-    facts = [Triple(person, relation, _name(draw)) for person in people for relation in ("lives in", "works for")]
+    people = [made_up_person(draw) for _ in range(max(1, size // 2))]
+    facts = [
+        Triple(person, relation, made_up_name(draw)) for person in people for relation in ("lives in", "works for")
+    ]
     asked = draw.sample(people, min(TIMED // 2, len(people)))
     texts = [*texts[: TIMED - len(asked)], *(f"In which town does {person} live?" for person in asked)]
     link, added = [], []
@@ -148,7 +150,13 @@ def _milliseconds(
     return link[5:], added[5:]
 
 
-def _name(draw: random.Random) -> str:
+def made_up_person(draw: random.Random) -> str:
+    """A first and a last name."""
+    return f"{made_up_name(draw)} {made_up_name(draw)}"
+
+
+def made_up_name(draw: random.Random) -> str:
+    """A name of two to four syllables."""
     return "".join(draw.choice("bdfgklmnprst") + draw.choice("aeiou") for _ in range(draw.randint(2, 4))).capitalize()
 
 

@@ -158,9 +158,9 @@ class _Work:
         todo = _missing(edits, self.cases)
         kept = folder / "state.pt"
         if not editor.on_disk:
-            saved = edits.ids & _restored(editor, kept)
+            unsaved = edits.ids - _restored(editor, kept)
             for case in self.cases:  # after a kill: learnt again, not measured again
-                if case.case_id in edits.ids - saved:
+                if case.case_id in unsaved:
                     learn(editor, case)
         if not todo:
             return

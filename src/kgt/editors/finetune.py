@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from kgt.editors.base import EditRequest
 from kgt.editors.network import Network, Tail
 from kgt.editors.weights import WeightEditor, finite
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 Example = tuple[Tokens, Tokens]
 
@@ -57,7 +57,7 @@ class FineTune(WeightEditor):
         super().__init__(network, [network.matrix(settings.layer)])
         self.name = name
         self.settings = settings
-        self._unedited = [p.detach().clone() for p in self.parameters()]
+        self._unedited = self._values()
         self._fisher = self._information(texts or []) if settings.ewc else []
         self._learnt: list[Example] = []
         self._draw = random.Random(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from time import perf_counter
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from kgt.editors.base import EditReport, EditRequest
 from kgt.editors.network import Network
 from kgt.editors.prompt_layer import PromptLayerEditor
 from kgt.editors.weights import finite
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 Happened = Literal["added", "expanded", "split"]
 
@@ -82,7 +82,7 @@ class Codebook:
         return len(self.keys) - 1
 
 
-PARTS = ("keys", "radii", "labels", "values")
+PARTS = tuple(part.name for part in fields(Codebook))
 
 
 class GRACE(PromptLayerEditor):

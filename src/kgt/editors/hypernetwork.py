@@ -19,7 +19,7 @@ from kgt.editors.low_rank import Factors, changed_by, commit, gradients
 from kgt.editors.network import Network, Tail
 from kgt.editors.weights import WeightEditor, finite
 from kgt.errors import BadInput
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 Row = tuple[Tokens, Tokens]
 """Tokens of a prompt and of what is to follow it."""

@@ -10,7 +10,7 @@ import torch
 from kgt.editors.base import EditRequest
 from kgt.editors.network import Network, Rows, prefix_of
 from kgt.editors.weights import WeightEditor
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 STRENGTH = 2.0
 """λ₁ = λ₂ of a one-token answer (Sec. 5.1); each token of a longer one is added once, as ROME's port does."""

@@ -18,7 +18,7 @@ from kgt.editors.network import Network
 from kgt.errors import BadInput, NotFound
 from kgt.lm import Prompt
 from kgt.lm.hf import HFModel
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 OWN_TEXTS = 256
 OWN_TOKENS = 192

@@ -16,7 +16,7 @@ from transformers import Cache
 from kgt.editors.base import EditRequest, PlainEditor, Question
 from kgt.errors import BadInput
 from kgt.lm.hf import HFModel
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 from kgt.method.reasoning import answers_request
 
 

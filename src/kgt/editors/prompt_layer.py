@@ -11,7 +11,7 @@ import torch
 
 from kgt.editors.base import EditRequest, PlainEditor
 from kgt.editors.network import Network
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 
 class PromptLayerEditor(PlainEditor):

@@ -13,7 +13,7 @@ from kgt.editors.network import Network, Rows, mean_nll, prefix_of
 from kgt.editors.weights import WeightEditor, finite
 from kgt.errors import BadInput
 from kgt.lm import Prompt
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 RIDGE = 1e-6
 """Of C's mean diagonal, added to it: fewer tokens than neurons would leave it singular."""

@@ -10,7 +10,7 @@ import torch
 
 from kgt.editors.network import Network
 from kgt.editors.rome import cut_at_subject
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 NOISE = 3.0
 """Of the embeddings' standard deviation, as in the paper."""

@@ -13,7 +13,7 @@ from torch import nn
 from kgt.editors.base import EditReport, EditRequest, PlainEditor
 from kgt.editors.network import Network, close_float32, open_in_float32
 from kgt.errors import BadInput
-from kgt.lm.prefixes import Tokens
+from kgt.lm.tokens import Tokens
 
 
 class WeightEditor(PlainEditor):
@@ -40,7 +40,7 @@ class WeightEditor(PlainEditor):
 
     def edit(self, request: EditRequest) -> EditReport:
         started = perf_counter()
-        before = [p.detach().clone() for p in self.parameters()]
+        before = self._values()
         try:
             self.learn(*self.pair(request), request)
             if not all(torch.isfinite(p).all() for p in self.parameters()):
@@ -68,10 +68,10 @@ class WeightEditor(PlainEditor):
             self._original = None
 
     def state(self) -> dict[str, Any] | None:
-        return {"weights": [p.detach().clone() for p in self.parameters()]} if self._original is not None else None
+        return {"weights": self._values()} if self._original is not None else None
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._original = self._original or [p.detach().clone() for p in self.parameters()]
+        self._original = self._original or self._values()
         self._restore(state["weights"])
 
     def memory(self) -> int:
@@ -84,6 +84,9 @@ class WeightEditor(PlainEditor):
             close_float32(matrix, handles)
         self._opened = []
         self.network.close()
+
+    def _values(self) -> list[torch.Tensor]:
+        return [p.detach().clone() for p in self.parameters()]
 
     @torch.no_grad()
     def _restore(self, values: list[torch.Tensor]) -> None:

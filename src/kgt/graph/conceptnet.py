@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kgt.errors import BadInput
-from kgt.triple import MAX_LENGTH, PLAIN, clean, entity_key, relation_key
+from kgt.triple import MAX_LENGTH, PLAIN, as_words, clean, entity_key, relation_key
 
 MAX_WEIGHT = 1e9
 """ConceptNet's own end at about 50; a weight beyond this, or none that can be compared, is an error in the file."""
@@ -66,7 +66,6 @@ CN100K_RELATIONS = frozenset(
 """Without them every table of three columns, a user's own facts among them, would pass for CN-100K."""
 
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _ANY_ASSERTION = re.compile(rb"/a/[^\t]*+\t/r/[^\t]*+\t/c/[^\t]*+\t(/c/)?+[^\t]*+\t[^\t]++")
 _Named = tuple[str, str]
 """The text of a concept or a relation, and its key."""
@@ -164,7 +163,7 @@ def parser_for(first: Iterable[bytes], language: str = "en", min_weight: float =
 
 def relation_words(name: str) -> str:
     """A relation's name as words: "/r/UsedFor", "UsedFor" → "used for"; "/r/dbpedia/influencedBy" → "influenced by"."""
-    return clean(_CAMEL.sub(" ", name.rpartition("/")[2]).replace("_", " ").lower())
+    return clean(as_words(name.rpartition("/")[2]).lower())
 
 
 def _no_assertion(line: bytes) -> Skip:

@@ -11,19 +11,20 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedTokenizerFast
 from transformers.cache_utils import DynamicLayer
 
-from kgt.errors import BadInput, ModelError
+from kgt.errors import ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.decoding import log_odds, streamed
 from kgt.lm.device import pick_device, pick_dtype
 from kgt.lm.packing import Pack, Text, pack, packs
-from kgt.lm.prefixes import PrefixCache, Tokens
+from kgt.lm.prefixes import PrefixCache
 from kgt.lm.template import plain
+from kgt.lm.tokens import Tokens, check_room, following
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
 
-PACK_TOKENS = (512, 4096)
-"""Most tokens in one packed row, on a CPU and on a GPU: enough to keep it busy, few enough that the
+PACK_TOKENS_CPU, PACK_TOKENS_GPU = 512, 4096
+"""Most tokens in one packed row: enough to keep it busy, few enough that the
 attention of texts that do not see each other, which is computed and thrown away, weighs little."""
 
 
@@ -50,6 +51,7 @@ class HFModel:
         self._pad = flat[0] if flat else 0
         self.shortcuts = self.can_pack = _can_pack(model)
         self.prefixes = PrefixCache()
+        self._pack_tokens = PACK_TOKENS_CPU if self.device.type == "cpu" else PACK_TOKENS_GPU
 
     @classmethod
     def load(cls, source: str | Path, name: str, *, device: str = "auto", dtype: str = "auto") -> HFModel:
@@ -113,7 +115,7 @@ class HFModel:
         contrast: Contrast | None = None,
     ) -> Iterator[str]:
         prompts = [self.encode(prompt)] + ([self.encode(contrast.without)] if contrast else [])
-        self._check_room(max(map(len, prompts)) + max_tokens)
+        check_room(max(map(len, prompts)) + max_tokens, self._context, self.name)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         generated: list[int] = []
 
@@ -153,7 +155,7 @@ class HFModel:
         without = [self.encode(p.contrast.without) for p in prompts if p.contrast]
         if not encoded:
             return []
-        self._check_room(max(map(len, encoded + without)) + max_tokens)
+        check_room(max(map(len, encoded + without)) + max_tokens, self._context, self.name)
         contrasted = torch.tensor([i for i, p in enumerate(prompts) if p.contrast], dtype=torch.long)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         texts: list[list[int]] = [[] for _ in prompts]
@@ -202,38 +204,24 @@ class HFModel:
 
     def _rows(self, request: Request) -> list[tuple[Tokens, Tokens]]:
         """(prompt, continuation) token pairs, each followed by its contrasting pair if there is one."""
+        prompts = [self.encode(request.prompt)]
+        if request.contrast:
+            prompts.append(self.encode(request.contrast.without))
         rows: list[tuple[Tokens, Tokens]] = []
         for continuation in request.continuations:
-            pair = self.split(request.prompt, continuation)
-            rows.append(pair)
-            if request.contrast:
-                rows.append((self.encode(request.contrast.without), pair[1]))
-            self._check_room(max(len(p) + len(c) for p, c in rows[-2:]))
+            tokens = following(self.encode, request.prompt, prompts[0], continuation)
+            check_room(max(map(len, prompts)) + len(tokens), self._context, self.name)
+            rows += [(prompt, tokens) for prompt in prompts]
         return rows
 
     def split(self, prompt: str, continuation: str) -> tuple[Tokens, Tokens]:
-        """Tokens of the prompt and of what follows it, tokenised together where the joint is clean.
-
-        SentencePiece tokenisers give " x" two tokens on its own but one after text, as
-        lm-evaluation-harness found; so the pair is encoded whole and cut at the prompt's length.
-        """
-        if not continuation:
-            raise BadInput("A continuation to score is empty.", "Give at least one character.")
-        head, whole = self.encode(prompt), self.encode(prompt + continuation)
-        if len(whole) > len(head) and whole[: len(head)] == head:
-            return head, whole[len(head) :]
-        return head, self.encode(continuation)
+        """Tokens of the prompt and of what follows it; see `kgt.lm.tokens.following`."""
+        head = self.encode(prompt)
+        return head, following(self.encode, prompt, head, continuation)
 
     def encode(self, text: str) -> Tokens:
         """The tokens of a text; special tokens are what the chat template wrote into it."""
         return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]) or (self._pad,)
-
-    def _check_room(self, tokens: int) -> None:
-        if tokens > self._context:
-            raise BadInput(
-                f"The text needs {tokens:,} tokens; {self.name} takes {self._context:,}.",
-                "Shorten the query or the conversation.",
-            )
 
     @torch.inference_mode()
     def _distributions(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -251,8 +239,8 @@ class HFModel:
         for prompt, continuation in rows:
             after.setdefault(prompt, {}).setdefault(continuation[:-1], []).append(continuation)
         ends = {prompt: list(found) for prompt, found in after.items()}
-        for texts in packs(ends, self.prefixes, PACK_TOKENS[self.device.type != "cpu"]):
-            packed, out = self._run(texts, ends=True)
+        for texts in packs(ends, self.prefixes, self._pack_tokens):
+            packed, out = self._run(texts)
             at = iter(out.logits[0])
             for text, places in zip(texts, packed.ends, strict=True):
                 head = next(at)[None]
@@ -261,12 +249,12 @@ class HFModel:
                     for continuation in after[text.prompt][end]:
                         yield (text.prompt, continuation), logits
 
-    def _run(self, texts: Sequence[Text], *, ends: bool) -> tuple[Pack, Any]:
-        """One pass over a pack; logits of each prompt's last token, and with `ends` of its ends' tokens behind it."""
+    def _run(self, texts: Sequence[Text]) -> tuple[Pack, Any]:
+        """One pass over a pack; logits of each prompt's last token, and of its ends' tokens behind it."""
         packed = pack(texts, self.module.dtype, self.device)
         wanted = []
         for last, places in zip(packed.lasts, packed.ends, strict=True):
-            wanted += [last, *(i for place in places for i in place if ends)]
+            wanted += [last, *(i for place in places for i in place)]
         out = self.module(
             input_ids=packed.ids,
             attention_mask=packed.mask,
@@ -317,8 +305,8 @@ class HFModel:
         width = ids.shape[1]
         logits: dict[Tokens, torch.Tensor] = {}
         states: dict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for texts in packs({p: [()] for p in prompts}, self.prefixes, PACK_TOKENS[self.device.type != "cpu"]):
-            packed, out = self._run(texts, ends=False)
+        for texts in packs({p: [()] for p in prompts}, self.prefixes, self._pack_tokens):
+            packed, out = self._run(texts)
             for row, (text, places) in enumerate(zip(texts, packed.prompts, strict=True)):
                 logits[text.prompt] = out.logits[0, row]
                 at = torch.tensor([places[0]] * (width - len(places)) + places, device=self.device)

@@ -15,8 +15,7 @@ import numpy as np
 from kgt.errors import ModelError
 from kgt.lm.decoding import Floats, log_softmax
 from kgt.lm.gguf import check
-
-Tokens = tuple[int, ...]
+from kgt.lm.tokens import Tokens
 
 CELLS = 4096
 """Tokens the key-value cache holds at first; it grows when a text needs more."""

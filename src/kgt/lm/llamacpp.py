@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kgt.errors import BadInput
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.decoding import Decoder, Floats, draw, score, streamed
-from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Piece, Tokens
+from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Piece
 from kgt.lm.template import ChatTemplate
+from kgt.lm.tokens import Tokens, check_room, following
 
 OUTPUTS = 512
 """Most distributions held at once: 4 bytes times the vocabulary each, 100 to 300 MB."""
@@ -103,31 +103,20 @@ class LlamaCppModel:
     # -- requests as tokens ------------------------------------------------------------------------
 
     def _rows(self, index: int, request: Request) -> Iterator[_Row]:
-        """The request's continuations, tokenised with the prompt where the joint is clean, as in `HFModel.split`."""
+        """The request's continuations."""
         head = self.engine.encode(request.prompt)
         without = (self.engine.encode(request.contrast.without),) if request.contrast else ()
         for continuation in request.continuations:
-            if not continuation:
-                raise BadInput("A continuation to score is empty.", "Give at least one character.")
-            whole = self.engine.encode(request.prompt + continuation)
-            clean = len(whole) > len(head) and whole[: len(head)] == head
-            tokens = whole[len(head) :] if clean else self.engine.encode(continuation)
-            self._check_room(max(map(len, (head, *without))) + len(tokens))
+            tokens = following(self.engine.encode, request.prompt, head, continuation)
+            check_room(max(map(len, (head, *without))) + len(tokens), self.engine.longest, self.name)
             yield _Row(index, tokens, (head, *without))
 
     def _text(self, prompt: Prompt, max_tokens: int) -> _Text:
         prompts = [self.engine.encode(prompt.text)]
         if prompt.contrast:
             prompts.append(self.engine.encode(prompt.contrast.without))
-        self._check_room(max(map(len, prompts)) + max_tokens)
+        check_room(max(map(len, prompts)) + max_tokens, self.engine.longest, self.name)
         return _Text(tuple(prompts), prompt.contrast)
-
-    def _check_room(self, tokens: int) -> None:
-        if tokens > self.engine.longest:
-            raise BadInput(
-                f"The text needs {tokens:,} tokens; {self.name} takes {self.engine.longest:,}.",
-                "Shorten the query or the conversation.",
-            )
 
     # -- distributions -----------------------------------------------------------------------------
 

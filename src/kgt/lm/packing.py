@@ -13,21 +13,21 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
-from kgt.lm.prefixes import PrefixCache, Tokens
+from kgt.lm.prefixes import Known, PrefixCache
+from kgt.lm.tokens import Tokens
 
 
 class Text(NamedTuple):
     """A prompt, what is known of it, and what follows it."""
 
     prompt: Tokens
-    known: Tokens
-    states: torch.Tensor | None
+    known: Known
     ends: tuple[Tokens, ...]
 
     @property
     def size(self) -> int:
         """Tokens to compute."""
-        return len(self.prompt) - len(self.known) + sum(map(len, self.ends))
+        return len(self.prompt) - len(self.known.tokens) + sum(map(len, self.ends))
 
 
 class Pack(NamedTuple):
@@ -58,14 +58,12 @@ def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) ->
     """
     texts: list[Text] = []
     for prompt, ends in rows.items():
-        known, states = prefixes.find(prompt)
-        text = Text(prompt, known, states, ())
+        text = Text(prompt, prefixes.find(prompt), ())
         for end in ends:
             if sum(t.size for t in texts) + text.size + len(end) > most and (texts or text.ends):
                 yield [*texts, text] if text.ends else texts
                 texts = []
-                known, states = prefixes.find(prompt)
-                text = Text(prompt, known, states, ())
+                text = Text(prompt, prefixes.find(prompt), ())
             text = text._replace(ends=(*text.ends, end))
         texts.append(text)
     if texts:
@@ -74,7 +72,7 @@ def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) ->
 
 def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pack:
     """Texts as one row."""
-    begins = {text.known: text.states for text in texts if text.states is not None}
+    begins = {text.known.tokens: text.known.states for text in texts if text.known.states is not None}
     starts: dict[Tokens, int] = {(): 0}
     cached = 0
     for known in begins:
@@ -88,10 +86,11 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pac
     lasts: list[int] = []
     ends: list[list[range]] = []
     for text in texts:
-        of_known = slice(starts[text.known], starts[text.known] + len(text.known))
-        new = range(len(ids), len(ids) + len(text.prompt) - len(text.known))
-        ids += text.prompt[len(text.known) :]
-        positions += range(len(text.known), len(text.prompt))
+        known = text.known.tokens
+        of_known = slice(starts[known], starts[known] + len(known))
+        new = range(len(ids), len(ids) + len(text.prompt) - len(known))
+        ids += text.prompt[len(known) :]
+        positions += range(len(known), len(text.prompt))
         own = [new]
         for end in text.ends:
             own.append(range(len(ids), len(ids) + len(end)))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-Tokens = tuple[int, ...]
+from kgt.lm.tokens import Tokens
 
 BLOCK = 8
 """Prompts are compared by so many tokens at a time."""

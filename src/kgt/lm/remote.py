@@ -25,6 +25,7 @@ from kgt.lm.decoding import Decoder, draw, streamed
 from kgt.lm.listed import Place, Top, after, scored, spread, suffix
 from kgt.lm.server import Refused, Server
 from kgt.lm.template import ChatTemplate
+from kgt.lm.tokens import check_continuation
 
 LIKELIEST = (100, 20, 5)
 """How many of the likeliest tokens are asked for, the first that the server takes (vLLM: --max-logprobs)."""
@@ -104,8 +105,8 @@ class RemoteModel:
             for continuation in request.continuations
             for prompt in (request.prompt, *([request.contrast.without] if request.contrast else []))
         ]
-        if not all(continuation for _, continuation in pairs):
-            raise BadInput("A continuation to score is empty.", "Give at least one character.")
+        for _, continuation in pairs:
+            check_continuation(continuation)
         distinct = list(dict.fromkeys(pairs))
         places = dict(zip(distinct, self._continuations(distinct), strict=True))
         return [

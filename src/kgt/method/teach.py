@@ -57,8 +57,9 @@ def decide_edit(
     if guess and not settings.literal:
 
         def decided(h: Sequence[Triple]) -> Edit:
-            how = {"user": user, "scope": scope, "reasoned": answer}
-            return decide_edit(pair, h, facts, model, encoder, templates, settings, **how)  # type: ignore[arg-type]
+            return decide_edit(
+                pair, h, facts, model, encoder, templates, settings, user=user, scope=scope, reasoned=answer
+            )
 
         edit = decided(stated)
         if edit.stop_reason != "exhausted":
