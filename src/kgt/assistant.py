@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ from kgt.method.tune import TuneSettings
 from kgt.reference import ANIMALS, MANY, PEOPLE, Mention
 from kgt.settings import Settings
 from kgt.triple import Triple, entity_key
-from kgt.wording import is_question, relation_in, sentence, stem
+from kgt.wording import is_question, relation_in, stem
 
 MAX_FACTS, MAX_SHARED = 2000, 200
 """Most facts of one entity considered for one query, and of those most of the base, by weight: "dog" has thousands."""
@@ -188,31 +188,51 @@ class Assistant:
 
         Args:
             subject: e_q; found in the query if not given.
+            turns: the conversation so far, a system message included.
             recent: what was spoken of before, latest first: whom "she" may mean.
             on_text: called with each piece of the answer as it comes.
 
         Raises:
             BadInput: the query is empty or too long.
         """
-        query = checked_query(query)
-        about, found, resolved = self._retrieve(query, subject, recent)
+        answer = self.recall(query, subject=subject, recent=recent)
         pieces = []
-        for piece in reasoning.generate_answer(
-            self.model,
-            self.templates,
-            resolved,
-            about,
-            [c.triple for c in found.weighed],
-            weight=found.weight,
-            turns=() if found.used else turns,  # a fact answers by itself; a small model repeats what it said before
-            max_tokens=max_tokens or self.settings.max_tokens,
-            temperature=temperature,
-            seed=seed,
-        ):
+        for piece in self.words(answer, turns=turns, max_tokens=max_tokens, temperature=temperature, seed=seed):
             pieces.append(piece)
             if on_text:
                 on_text(piece)
-        return Answer(query, "".join(pieces).strip(), about, found, resolved)
+        return replace(answer, text="".join(pieces).strip())
+
+    def recall(self, query: str, *, subject: str | None = None, recent: Sequence[Mention] = ()) -> Answer:
+        """The facts that a query asks for: an answer without words as yet; arguments as for `ask`."""
+        query = checked_query(query)
+        about, found, resolved = self._retrieve(query, subject, recent)
+        return Answer(query, "", about, found, resolved)
+
+    def words(
+        self,
+        answer: Answer,
+        *,
+        turns: Sequence[Message] = (),
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """The words of an answer, piece by piece; arguments as for `ask`."""
+        if answer.retrieval.used:  # a fact answers by itself; a small model repeats what it said before
+            turns = [turn for turn in turns if turn["role"] == "system"]
+        return reasoning.generate_answer(
+            self.model,
+            self.templates,
+            answer.resolved,
+            answer.subject,
+            [c.triple for c in answer.retrieval.weighed],
+            weight=answer.retrieval.weight,
+            turns=turns,
+            max_tokens=max_tokens or self.settings.max_tokens,
+            temperature=temperature,
+            seed=seed,
+        )
 
     def score_answers(
         self, query: str, answers: Sequence[str], *, subject: str | None = None, beginning: str | None = None
@@ -477,12 +497,3 @@ class Assistant:
             guess=h.all,
         )
         return replace(edit, said_by=self.said_by, milliseconds=(time.perf_counter() - started) * 1000)
-
-
-def describe(edit: Edit) -> str:
-    """What an edit did, in a line for the person who caused it."""
-    if edit.added:
-        return "Noted: " + " ".join(sentence(z.triple) for z in edit.added)
-    if edit.removed:
-        return "Forgotten: " + " ".join(sentence(z.triple) for z in edit.removed)
-    return "I knew that already; nothing changed."

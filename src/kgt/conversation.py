@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
+from kgt.errors import BadInput
 from kgt.graph import Edit
 from kgt.linking import Link, ambiguous, candidates, resolved
 from kgt.method.message import Reading, read_message
@@ -36,15 +39,38 @@ _ASKS = re.compile(
 OnText = Callable[[str], None] | None
 
 
-class Conversation:
-    """One chat with an assistant; the graph outlives it, all else is forgotten with it."""
+@dataclass(slots=True)
+class Reply:
+    """What a message did and found, while its words still come.
 
-    def __init__(self, assistant: Assistant) -> None:
+    Attributes:
+        edit: what was learnt from the message.
+        answer: what answers it, if it asks something; its text is there when the words have come.
+        words: the reply, piece by piece.
+    """
+
+    edit: Edit | None = None
+    answer: Answer | None = None
+    words: Iterable[str] = ()
+
+
+class Conversation:
+    """One chat with an assistant; the graph outlives it, all else is forgotten with it.
+
+    Args:
+        messages: what was said before, where somebody else keeps the conversation. Nothing is learnt from it.
+    """
+
+    def __init__(self, assistant: Assistant, messages: Sequence[Message] = ()) -> None:
         self._assistant = assistant
+        self._system = [m for m in messages if m["role"] == "system"][:1]
         self._turns: list[Message] = []
         self._last: Answer | None = None
         self._spoken_of: deque[Mention] = deque(maxlen=REMEMBERED)
         self._unclear: tuple[str, Sequence[Link]] | None = None
+        said = [m for m in messages if m["role"] != "system" and m["content"].strip()]
+        for message in said[-HISTORY_TURNS:]:
+            self._recollect(message)
 
     def say(self, message: str, on_text: OnText = None) -> Turn:
         """One message of the user's.
@@ -52,83 +78,136 @@ class Conversation:
         Raises:
             BadInput: the message is empty, too long, or corrects without saying what is right.
         """
+        from kgt.assistant import Turn
+
+        reply, pieces = self.reply(message), []
+        for piece in reply.words:
+            pieces.append(piece)
+            if on_text:
+                on_text(piece)
+        return Turn("".join(pieces).strip(), reply.answer, reply.edit)
+
+    def reply(self, message: str, **decoding: Any) -> Reply:
+        """One message of the user's: what it states is learnt, and what it asks is looked up, before this returns.
+
+        Args:
+            decoding: max_tokens, temperature and seed, as for `Assistant.ask`.
+
+        Raises:
+            BadInput: as above.
+        """
         message = checked_query(message)
         unclear, self._unclear = self._unclear, None
-        if unclear:
-            meant = self._meant(message, unclear[1])
-            if meant:
-                return self._answered(resolved(unclear[0], meant), on_text, subject=meant.entity)
-        reading = read_message(message, self._last.query if self._last else "", self._assistant.encoder)
-        if self._last and (reading.kind == "feedback" or is_correction(message)):
-            return self._and_asked(message, self._corrected(self._last, message, reading, on_text), on_text)
-        if reading.kind == "fact":
-            told = self._noted(self._assistant.learn(reading.statements, message), on_text)
-            return self._and_asked(message, told, on_text)
-        return self._asked(message, on_text)
+        meant = self._meant(message, unclear[1]) if unclear else None
+        if unclear and meant:
+            return self._answered(resolved(unclear[0], meant), meant.entity, decoding)
+        edit = self.learn(message)
+        if edit is None:
+            return self._asked(message, decoding)
+        question = _question_in(message)
+        asked = self._asked(question, decoding) if question else Reply()
+        noted = describe(edit) + ("\n" if question else "")
+        return Reply(edit, asked.answer, chain([noted], asked.words))
 
-    def _corrected(self, last: Answer, message: str, reading: Reading, on_text: OnText) -> Turn:
+    def learn(self, message: str) -> Edit | None:
+        """Correct the last answer or add facts, where the message does either; None where it does not.
+
+        Raises:
+            BadInput: the message is empty, too long, or corrects without saying what is right.
+        """
+        message = checked_query(message)
+        reading = self._read(message)
+        if self._last and self._corrects(message, reading):
+            edit = self._corrected(self._last, message, reading)
+        elif reading.kind == "fact":
+            edit = self._assistant.learn(reading.statements, message)
+        else:
+            return None
+        self._mention([z.triple for z in edit.added])
+        return edit
+
+    def recall(self, query: str) -> Answer:
+        """The facts that a query asks for, its pronouns read in this conversation; without words."""
+        return self._assistant.recall(query, recent=tuple(self._spoken_of))
+
+    def _read(self, message: str) -> Reading:
+        return read_message(message, self._last.query if self._last else "", self._assistant.encoder)
+
+    def _corrects(self, message: str, reading: Reading) -> bool:
+        return reading.kind == "feedback" or is_correction(message)
+
+    def _recollect(self, message: Message) -> None:
+        """Take note of a turn as when it was said, but learn nothing."""
+        text = message["content"]
+        self._turns.append(message)
+        if message["role"] != "user":
+            return
+        unclear, self._unclear = self._unclear, None
+        try:
+            meant = self._meant(text, unclear[1]) if unclear else None
+            if unclear and meant:
+                self._last = self._assistant.recall(resolved(unclear[0], meant), subject=meant.entity)
+                return
+            reading = self._read(checked_query(text))
+            if self._last and self._corrects(text, reading):
+                return
+            if reading.kind == "fact":
+                self._mention([one.triple for one in reading.statements])
+            elif choice := self._choice(text):
+                self._unclear = (text, choice)
+            else:
+                self._last = self.recall(text)
+                self._mention([c.triple for c in self._last.facts], self._last.subject)
+        except BadInput:  # too long to be a question or a statement
+            self._last = None
+
+    def _corrected(self, last: Answer, message: str, reading: Reading) -> Edit:
         said = next(iter(reading.statements), None)
         feedback = said.text if said and is_question(message) else message
         subject = self._assistant.named(said.triple)[-1].subject if said else last.subject
         edit = self._assistant.teach(last.resolved or last.query, feedback, subject=subject or None)
-        return self._noted(edit, on_text, instead_of_answer=True)
+        if self._turns:  # not the wrong answer
+            facts = " ".join(sentence(z.triple) for z in edit.added)
+            self._turns[-1] = {"role": "assistant", "content": facts or describe(edit)}
+        return edit
 
-    def _and_asked(self, message: str, told: Turn, on_text: OnText) -> Turn:
-        """What was learnt, and the answer to what the message asks besides."""
-        from kgt.assistant import Turn
+    def _asked(self, message: str, decoding: dict[str, Any]) -> Reply:
+        choice = self._choice(message)
+        if not choice:
+            return self._answered(message, None, decoding)
+        self._unclear = (message, choice)
+        return Reply(words=iter([f"Do you mean {' or '.join(one.entity for one in choice[:3])}?"]))
 
-        question = _question_in(message)
-        if not question:
-            return told
-        if on_text:
-            on_text("\n")
-        answered = self._asked(question, on_text)
-        return Turn(f"{told.text}\n{answered.text}", answered.answer, told.edit)
-
-    def _asked(self, message: str, on_text: OnText) -> Turn:
-        from kgt.assistant import Turn
-
+    def _choice(self, message: str) -> Sequence[Link]:
+        """The entities between which a question leaves open which one it means."""
         me = self._assistant
         found = candidates(me.store, me.user, message, recent=self._spoken_of, encoder=me.encoder)
-        choice = ambiguous(found) if found and is_question(message) else []
-        if choice:
-            text = f"Do you mean {' or '.join(one.entity for one in choice[:3])}?"
-            self._unclear = (message, choice)
-            if on_text:
-                on_text(text)
-            return Turn(text)
-        return self._answered(message, on_text)
+        return ambiguous(found) if found and is_question(message) else []
 
-    def _answered(self, query: str, on_text: OnText, subject: str | None = None) -> Turn:
-        from kgt.assistant import Turn
-
+    def _answered(self, query: str, subject: str | None, decoding: dict[str, Any]) -> Reply:
         if not leaves_off(query) and query[-1] not in ".?!…":
             query += "?" if _ASKS.match(query) else "."  # not left for the model to finish
-        answer = self._assistant.ask(
-            query, subject=subject, turns=self._turns[-HISTORY_TURNS:], on_text=on_text, recent=tuple(self._spoken_of)
-        )
-        self._last = answer
-        self._turns += [{"role": "user", "content": query}, {"role": "assistant", "content": answer.text}]
+        answer = self._assistant.recall(query, subject=subject, recent=tuple(self._spoken_of))
+        reply = Reply(answer=answer)
+        reply.words = self._worded(reply, answer, decoding)
+        return reply
+
+    def _worded(self, reply: Reply, answer: Answer, decoding: dict[str, Any]) -> Iterator[str]:
+        """The words of the answer, and at their end a note of them."""
+        text = ""
+        for piece in self._assistant.words(answer, turns=self._system + self._turns[-HISTORY_TURNS:], **decoding):
+            text += piece
+            yield piece
+        reply.answer = self._last = replace(answer, text=text.strip())
+        self._turns += [{"role": "user", "content": answer.query}, {"role": "assistant", "content": text.strip()}]
         self._mention([c.triple for c in answer.facts], answer.subject)
-        return Turn(answer.text, answer=answer)
 
-    def _noted(self, edit: Edit, on_text: OnText, instead_of_answer: bool = False) -> Turn:
-        from kgt.assistant import Turn, describe
-
-        text = describe(edit)
-        if on_text:
-            on_text(text)
-        facts = [z.triple for z in edit.added]
-        if instead_of_answer:
-            self._turns[-1]["content"] = " ".join(map(sentence, facts)) or text  # not the wrong answer
-        self._mention(facts, facts[0].subject if facts else "")
-        return Turn(text, edit=edit)
-
-    def _mention(self, facts: Sequence[Triple], subject: str) -> None:
+    def _mention(self, facts: Sequence[Triple], subject: str = "") -> None:
+        """Facts that were spoken of, and what they are about: the first one's subject, if nothing else."""
         for z in facts:
             self._spoken_of.appendleft(Mention(z.object, z.relation))
-        if subject:
-            self._spoken_of.appendleft(Mention(subject))
+        if subject or facts:
+            self._spoken_of.appendleft(Mention(subject or facts[0].subject))
 
     def _meant(self, message: str, choice: Sequence[Link]) -> Link | None:
         """Which of the entities that were offered the user names."""
@@ -145,3 +224,12 @@ def _question_in(message: str) -> str:
     last = re.split(r"(?<=[.!])\s+", message)[-1]
     asked = re.split(r",\s+(?=(?:what|where|which|who|how|when|why|can|could|should|is|are|do|does)\b)", last)[-1]
     return asked[0].upper() + asked[1:]
+
+
+def describe(edit: Edit) -> str:
+    """What an edit did, in a line for the person who caused it."""
+    if edit.added:
+        return "Noted: " + " ".join(sentence(z.triple) for z in edit.added)
+    if edit.removed:
+        return "Forgotten: " + " ".join(sentence(z.triple) for z in edit.removed)
+    return "I knew that already; nothing changed."

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from kgt.lm import Contrast
-from kgt.lm import hf as in_torch
+from kgt.lm import Contrast, torch_decoding
 from kgt.lm.decoding import Decoder, decode_contrast, draw, log_odds, log_softmax, mix, score, streamed
 
 RNG = np.random.default_rng(0)
@@ -25,13 +24,13 @@ def test_log_softmax_is_torchs() -> None:
 @pytest.mark.parametrize("alpha", [0.0, 1.5])
 def test_contrast_is_torchs(alpha: float, plausibility: float) -> None:
     contrast = Contrast("", alpha, plausibility)
-    expected = in_torch.decode_contrast(torch.tensor(LOGP), torch.tensor(WITHOUT), contrast)
+    expected = torch_decoding.decode_contrast(torch.tensor(LOGP), torch.tensor(WITHOUT), contrast)
     np.testing.assert_allclose(decode_contrast(LOGP, WITHOUT, contrast), expected, atol=1e-4)
 
 
 def test_mixture_is_torchs() -> None:
     odds = np.array([-50.0, -1.0, 0.0, 3.0, np.inf])
-    expected = in_torch.mix(torch.tensor(LOGP), torch.tensor(WITHOUT), torch.tensor(odds))
+    expected = torch_decoding.mix(torch.tensor(LOGP), torch.tensor(WITHOUT), torch.tensor(odds))
     np.testing.assert_allclose(mix(LOGP, WITHOUT, odds), expected, atol=1e-4)
 
 

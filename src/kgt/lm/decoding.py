@@ -113,19 +113,39 @@ def streamed(texts: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
     Args:
         texts: the whole text after each token.
     """
-    shown, text = 0, ""
+    stream = Stream(stop)
     for text in texts:
-        cut = min((at for s in stop if (at := text.find(s)) >= 0), default=None)
-        if cut is not None:
-            if cut > shown:
-                yield text[shown:cut]
+        yield from stream.grown(text)
+        if stream.stopped:
             return
-        ready = _ready(text, stop)
-        if ready > shown:
-            yield text[shown:ready]
-            shown = ready
-    if text[shown:]:
-        yield text[shown:]
+    yield from stream.rest()
+
+
+class Stream:
+    """What of a growing text was shown.
+
+    Attributes:
+        stopped: whether a stop string came, so that nothing more is shown.
+    """
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self.stopped = False
+        self._stop, self._shown, self._text = stop, 0, ""
+
+    def grown(self, text: str) -> list[str]:
+        """The new piece that can be shown of the whole text as it is now, if there is one."""
+        self._text = text
+        cut = min((at for s in self._stop if (at := text.find(s)) >= 0), default=None)
+        self.stopped = cut is not None
+        return self._up_to(_ready(text, self._stop) if cut is None else cut)
+
+    def rest(self) -> list[str]:
+        """What was held back, at the text's end."""
+        return [] if self.stopped else self._up_to(len(self._text))
+
+    def _up_to(self, end: int) -> list[str]:
+        piece, self._shown = self._text[self._shown : end], max(self._shown, end)
+        return [piece] if piece else []
 
 
 def _ready(text: str, stop: Sequence[str]) -> int:

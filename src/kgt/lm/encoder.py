@@ -24,11 +24,15 @@ class SentenceEncoder:
     """Phrases → unit vectors; their dot product is the cosine similarity in [-1, 1].
 
     It is loaded when it is first asked, because torch takes seconds to import (`load` does it at once).
+
+    Attributes:
+        computing: held by the thread that uses the torch module; an adapter hooks into it for a moment.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._loading = threading.RLock()
+        self.computing = threading.RLock()
         self._parts: tuple[Any, Any] | None = None
         self._known: dict[str, npt.NDArray[np.float32]] = {}
 
@@ -58,18 +62,22 @@ class SentenceEncoder:
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
         """Mean-pooled unit vectors, float32, shape (len(phrases), 384)."""
-        new = [p for p in dict.fromkeys(phrases) if p not in self._known]
+        found = {p: self._known.get(p) for p in phrases}
+        new = [p for p, vector in found.items() if vector is None]
         if new:
+            vectors = dict(zip(new, self.encode(new), strict=True))
             if len(self._known) > 50_000:
                 self._known.clear()
-            self._known.update(zip(new, self._encode(new), strict=True))
-        return np.stack([self._known[p] for p in phrases]) if phrases else np.zeros((0, 384), np.float32)
+            self._known.update(vectors)
+            found |= vectors
+        return np.stack([found[p] for p in phrases]) if phrases else np.zeros((0, 384), np.float32)  # type: ignore[misc]
 
-    def _encode(self, phrases: list[str]) -> npt.NDArray[np.float32]:
+    def encode(self, phrases: list[str]) -> npt.NDArray[np.float32]:
+        """The same, computed anew."""
         import torch
 
         rows = []
-        with torch.inference_mode():
+        with self.computing, torch.inference_mode():
             for start in range(0, len(phrases), 64):
                 batch = self.tokenizer(
                     phrases[start : start + 64],

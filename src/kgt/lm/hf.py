@@ -13,12 +13,14 @@ from transformers.cache_utils import DynamicLayer
 
 from kgt.errors import ModelError
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
-from kgt.lm.decoding import log_odds, streamed
+from kgt.lm.decoding import log_odds
 from kgt.lm.device import pick_device, pick_dtype
 from kgt.lm.packing import Pack, Text, pack, packs
 from kgt.lm.prefixes import PrefixCache
+from kgt.lm.running import Running
 from kgt.lm.template import plain
 from kgt.lm.tokens import Tokens, check_room, following
+from kgt.lm.torch_decoding import decode_contrast, decoded, mix, odds_before, told_by
 
 BATCH_TOKENS = 6144
 """Most padded tokens in one forward pass: bounds memory, and 2 cores gain nothing from more."""
@@ -44,10 +46,10 @@ class HFModel:
         self.module = model.eval()
         self.tokenizer = tokenizer
         self.device = model.device
-        self._context = getattr(model.config, "max_position_embeddings", None) or 1_000_000
+        self.context = getattr(model.config, "max_position_embeddings", None) or 1_000_000
         ends = [model.generation_config.eos_token_id, tokenizer.eos_token_id]
         flat = [i for e in ends if e is not None for i in (e if isinstance(e, list) else [e])]
-        self._ends = frozenset(flat)
+        self.ends = frozenset(flat)
         self._pad = flat[0] if flat else 0
         self.shortcuts = self.can_pack = _can_pack(model)
         self.prefixes = PrefixCache()
@@ -93,7 +95,7 @@ class HFModel:
                         greedy = decode_contrast(logp, without, contrast)
                         logp = decode_contrast(logp, without, contrast._replace(plausibility=0.0))
                         if contrast.weight < 1:
-                            odds = _odds_before(tokens, logp, without, contrast.weight)
+                            odds = odds_before(tokens, logp, without, contrast.weight)
                             greedy, logp = mix(greedy, without, odds), mix(logp, without, odds)
                     else:
                         greedy = logp
@@ -103,7 +105,6 @@ class HFModel:
                     scored[i].append(Scored(chosen.cpu().numpy(), is_greedy, float(behind)))
         return scored
 
-    @torch.inference_mode()
     def generate(
         self,
         prompt: str,
@@ -114,33 +115,16 @@ class HFModel:
         seed: int | None = None,
         contrast: Contrast | None = None,
     ) -> Iterator[str]:
-        prompts = [self.encode(prompt)] + ([self.encode(contrast.without)] if contrast else [])
-        check_room(max(map(len, prompts)) + max_tokens, self._context, self.name)
-        sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
-        generated: list[int] = []
+        running = self.running()
+        text = running.write(prompt, max_tokens, stop, temperature, seed, contrast)
+        running.join(text)
+        while not text.done:
+            running.step()
+            yield from text.pieces()
 
-        def texts() -> Iterator[str]:
-            logits, cache, mask = self._read(prompts)
-            odds = log_odds(contrast.weight) if contrast else 0.0
-            while len(generated) < max_tokens:
-                logp = logits.float().log_softmax(-1)
-                final = self._decoded(logp[:1], logp[1:], contrast, odds)
-                if temperature > 0:
-                    token = int(torch.multinomial((final[0] / temperature).softmax(-1).cpu(), 1, generator=sampler))
-                else:
-                    token = int(final[0].argmax())
-                if token in self._ends:
-                    return
-                generated.append(token)
-                odds += self._told_by(token, logp[:1], logp[1:], contrast)
-                yield self.tokenizer.decode(generated)
-                if len(generated) == max_tokens:
-                    return
-                ids = torch.full((len(prompts), 1), token, device=self.device)
-                mask = torch.cat([mask, torch.ones_like(ids)], 1)
-                logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
-
-        yield from streamed(texts(), stop)
+    def running(self) -> Running:
+        """Texts to be generated together, one pass a token for all of them."""
+        return Running(self)
 
     @torch.inference_mode()
     def generate_many(
@@ -155,26 +139,26 @@ class HFModel:
         without = [self.encode(p.contrast.without) for p in prompts if p.contrast]
         if not encoded:
             return []
-        check_room(max(map(len, encoded + without)) + max_tokens, self._context, self.name)
+        check_room(max(map(len, encoded + without)) + max_tokens, self.context, self.name)
         contrasted = torch.tensor([i for i, p in enumerate(prompts) if p.contrast], dtype=torch.long)
         sampler = torch.Generator(device="cpu").manual_seed(seed if seed is not None else torch.seed())
         texts: list[list[int]] = [[] for _ in prompts]
         running = [True] * len(prompts)
         odds = [log_odds(p.contrast.weight) if p.contrast else 0.0 for p in prompts]
-        logits, cache, mask = self._read(encoded + without)
+        logits, cache, mask = self.read(encoded + without)
         for step in range(max_tokens):
             logp = logits.float().log_softmax(-1)
             final = logp[: len(prompts)].clone()
             for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
-                final[i] = self._decoded(logp[i : i + 1], logp[row : row + 1], prompts[i].contrast, odds[i])[0]
+                final[i] = decoded(logp[i : i + 1], logp[row : row + 1], prompts[i].contrast, odds[i])[0]
             likeliest = final.topk(top_k)
             drawn = torch.multinomial(likeliest.values.softmax(-1).cpu(), 1, generator=sampler).to(self.device)
             chosen = likeliest.indices.gather(1, drawn)
             for row, i in enumerate(contrasted.tolist(), start=len(prompts)):
                 token = int(chosen[i, 0])
-                odds[i] += self._told_by(token, logp[i : i + 1], logp[row : row + 1], prompts[i].contrast)
+                odds[i] += told_by(token, logp[i : i + 1], logp[row : row + 1], prompts[i].contrast)
             for i, token in enumerate(chosen[:, 0].tolist()):
-                running[i] = running[i] and token not in self._ends
+                running[i] = running[i] and token not in self.ends
                 if running[i]:
                     texts[i].append(token)
             if not any(running) or step == max_tokens - 1:
@@ -183,22 +167,6 @@ class HFModel:
             mask = torch.cat([mask, torch.ones_like(ids)], 1)
             logits = self.forward(ids, mask, cache, keep=1).logits[:, -1]
         return [self.tokenizer.decode(tokens) for tokens in texts]
-
-    @staticmethod
-    def _decoded(logp: torch.Tensor, without: torch.Tensor, contrast: Contrast | None, odds: float) -> torch.Tensor:
-        """The distribution that the next token is taken from, shape (1, vocabulary)."""
-        if contrast is None:
-            return logp
-        contrasted = decode_contrast(logp, without, contrast)
-        return contrasted if contrast.weight == 1 else mix(contrasted, without, torch.tensor([odds]))
-
-    @staticmethod
-    def _told_by(token: int, logp: torch.Tensor, without: torch.Tensor, contrast: Contrast | None) -> float:
-        """How a token changes the log-odds that the context concerns the prompt."""
-        if contrast is None or contrast.weight == 1:
-            return 0.0
-        with_context = decode_contrast(logp, without, contrast._replace(plausibility=0.0))
-        return float(with_context[0, token] - without[0, token])
 
     # -- tensors: also what editors of the weights work with ---------------------------------------
 
@@ -210,7 +178,7 @@ class HFModel:
         rows: list[tuple[Tokens, Tokens]] = []
         for continuation in request.continuations:
             tokens = following(self.encode, request.prompt, prompts[0], continuation)
-            check_room(max(map(len, prompts)) + len(tokens), self._context, self.name)
+            check_room(max(map(len, prompts)) + len(tokens), self.context, self.name)
             rows += [(prompt, tokens) for prompt in prompts]
         return rows
 
@@ -296,8 +264,8 @@ class HFModel:
             head = first[place[prompt]]
             yield torch.cat([head, later[i]]) if i in later else head
 
-    def _read(self, prompts: Sequence[Tokens]) -> tuple[torch.Tensor, Any, torch.Tensor]:
-        """Prompts, to be gone on from: logits after each (prompts, vocabulary), the cache and its mask."""
+    def read(self, prompts: Sequence[Tokens], *, go_on: bool = True) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """Logits after each prompt (prompts, vocabulary), and to `go_on` from there the cache, and its mask."""
         ids, mask = self.pad_left(prompts)
         if not self.shortcuts:
             out = self.forward(ids, mask, None, keep=1)
@@ -309,10 +277,14 @@ class HFModel:
             packed, out = self._run(texts)
             for row, (text, places) in enumerate(zip(texts, packed.prompts, strict=True)):
                 logits[text.prompt] = out.logits[0, row]
+                if not go_on:
+                    continue
                 at = torch.tensor([places[0]] * (width - len(places)) + places, device=self.device)
                 states[text.prompt] = [(x.keys[0][:, at], x.values[0][:, at]) for x in out.past_key_values.layers]
-        layers = zip(*(states[prompt] for prompt in prompts), strict=True)
-        cache = DynamicCache([(torch.stack([k for k, _ in x]), torch.stack([v for _, v in x])) for x in layers])
+        cache = None
+        if go_on:
+            layers = zip(*(states[prompt] for prompt in prompts), strict=True)
+            cache = DynamicCache([(torch.stack([k for k, _ in x]), torch.stack([v for _, v in x])) for x in layers])
         return torch.stack([logits[prompt] for prompt in prompts]), cache, mask
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int, use_cache: bool = True) -> Any:
@@ -333,28 +305,6 @@ class HFModel:
         ids = torch.tensor([(self._pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         mask = torch.tensor([(0,) * (width - len(p)) + (1,) * len(p) for p in prompts], device=self.device)
         return ids, mask
-
-
-def decode_contrast(logp: torch.Tensor, without: torch.Tensor, contrast: Contrast) -> torch.Tensor:
-    """Context-aware next-token log-probabilities from those with and without the context; shapes (n, vocabulary)."""
-    mixed = (1 + contrast.alpha) * logp - contrast.alpha * without
-    if contrast.plausibility > 0:
-        floor = logp.max(-1, keepdim=True).values + torch.tensor(contrast.plausibility).log()
-        mixed = mixed.masked_fill(logp < floor, float("-inf"))
-    return mixed.log_softmax(-1)
-
-
-def mix(contrasted: torch.Tensor, without: torch.Tensor, odds: torch.Tensor) -> torch.Tensor:
-    """Log of w·contrasted + (1 − w)·without, rows of log-probabilities (n, vocabulary); odds = log w/(1 − w), (n,)."""
-    odds = odds.to(contrasted)[:, None]
-    logsigmoid = torch.nn.functional.logsigmoid
-    return torch.logaddexp(logsigmoid(odds) + contrasted, logsigmoid(-odds) + without)
-
-
-def _odds_before(tokens: torch.Tensor, logp: torch.Tensor, without: torch.Tensor, weight: float) -> torch.Tensor:
-    """The log-odds of the context before each token, those before it being said; shape (n,)."""
-    told = (logp.gather(1, tokens[:, None]) - without.gather(1, tokens[:, None]))[:, 0]
-    return log_odds(weight) + torch.cumsum(told, 0) - told
 
 
 def _check_hub(name: str) -> None:

@@ -45,6 +45,10 @@ class Adapter(nn.Module):
 
     def forward(self, encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
         """Logits of the kinds, shape (pairs, 3), of (query, message) pairs."""
+        with encoder.computing:
+            return self._logits(encoder, pairs)
+
+    def _logits(self, encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
         batch = encoder.tokenizer(
             [query or NO_QUERY for query, _ in pairs],
             [message for _, message in pairs],

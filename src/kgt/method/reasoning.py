@@ -27,7 +27,7 @@ def prompt(
     """The text after which the model answers.
 
     Args:
-        turns: the conversation so far, without this query.
+        turns: the conversation so far, without this query; a system message first, if there is one.
         stem: how the answer is made to begin.
     """
     messages: list[Message] = []
@@ -35,7 +35,10 @@ def prompt(
     if facts and templates.raw:
         return templates.raw.format(query=query, facts=told) + (f" {stem}" if stem else "")
     if facts:
-        messages.append({"role": "system", "content": templates.reasoning.format(facts=told)})
+        told = templates.reasoning.format(facts=told)
+        if turns and turns[0]["role"] == "system":
+            told, turns = f"{turns[0]['content']}\n\n{told}", turns[1:]
+        messages.append({"role": "system", "content": told})
     messages += turns
     if is_unfinished(query):
         messages.append({"role": "user", "content": templates.finish_with_facts if facts else templates.finish})

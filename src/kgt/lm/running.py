@@ -1,0 +1,190 @@
+"""Texts of several requests generated together: a forward pass gives each its next token, and others may join between.
+
+Reading the weights from memory is most of what a pass over few tokens costs, so ten texts take
+hardly longer than one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import DynamicCache
+
+from kgt.lm.base import Contrast
+from kgt.lm.decoding import Stream, log_odds
+from kgt.lm.tokens import Tokens, check_room
+from kgt.lm.torch_decoding import decoded, told_by
+
+if TYPE_CHECKING:
+    from kgt.lm.hf import HFModel
+
+
+class Writing:
+    """One text as it is written.
+
+    Attributes:
+        prompts: what it is written after, and with a contrast the contrasting prompt.
+        done: whether it has ended; set it to have a text dropped.
+    """
+
+    def __init__(
+        self,
+        prompts: Sequence[Tokens],
+        most: int,
+        stop: Sequence[str],
+        temperature: float,
+        seed: int | None,
+        contrast: Contrast | None,
+    ) -> None:
+        self.prompts = prompts
+        self.most = most
+        self.done = most < 1
+        self._tokens: list[int] = []
+        self._shown = Stream(stop)
+        self._ready: list[str] = []
+        self._temperature, self._contrast = temperature, contrast
+        self._odds = log_odds(contrast.weight) if contrast else 0.0
+        self._sampler = torch.Generator().manual_seed(torch.seed() if seed is None else seed) if temperature else None
+
+    def pieces(self) -> Iterator[str]:
+        """What can be shown by now and was not yet given."""
+        ready, self._ready = self._ready, []
+        yield from ready
+
+    def go_on(self, logp: torch.Tensor, model: HFModel) -> int:
+        """Take the next token from the distributions after its prompts, shape (1 or 2, vocabulary)."""
+        final = decoded(logp[:1], logp[1:], self._contrast, self._odds)[0]
+        if self._sampler:
+            token = int(torch.multinomial((final / self._temperature).softmax(-1).cpu(), 1, generator=self._sampler))
+        else:
+            token = int(final.argmax())
+        self.done = token in model.ends
+        if not self.done:
+            self._odds += told_by(token, logp[:1], logp[1:], self._contrast)
+            self._tokens.append(token)
+            self._ready += self._shown.grown(model.tokenizer.decode(self._tokens))
+            self.done = self._shown.stopped or len(self._tokens) == self.most
+        if self.done:
+            self._ready += self._shown.rest()
+        return token
+
+
+class Running:
+    """The texts that a model is writing."""
+
+    def __init__(self, model: HFModel) -> None:
+        self._model = model
+        self._texts: list[Writing] = []
+        self._joining: list[Writing] = []
+        self._logits, self._mask = torch.empty(0), torch.empty(0)
+        self._cache: Any = None
+
+    def __len__(self) -> int:
+        return len(self._texts) + len(self._joining)
+
+    @property
+    def open(self) -> bool:
+        """Whether a text may join now; caches of other than plain attention cannot be put together."""
+        return not len(self) or self._model.can_pack
+
+    def write(
+        self,
+        prompt: str,
+        max_tokens: int,
+        stop: Sequence[str],
+        temperature: float,
+        seed: int | None,
+        contrast: Contrast | None,
+    ) -> Writing:
+        """A text to be written; it is still to `join`. Arguments as for `LanguageModel.generate`.
+
+        Raises:
+            BadInput: the prompt leaves no room in the model's context.
+        """
+        encode = self._model.encode
+        prompts = [encode(prompt)] + ([encode(contrast.without)] if contrast else [])
+        check_room(max(map(len, prompts)) + max_tokens, self._model.context, self._model.name)
+        return Writing(prompts, max_tokens, stop, temperature, seed, contrast)
+
+    def join(self, text: Writing) -> None:
+        """Have a text written from the next step on."""
+        self._joining.append(text)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        """Give every text its next token."""
+        self._read_new()
+        rows: list[int] = []
+        tokens: list[int] = []
+        left: list[Writing] = []
+        at = 0
+        for text in self._texts:
+            own = range(at, at + len(text.prompts))
+            at = own.stop
+            if text.done:
+                continue
+            token = text.go_on(self._logits[own.start : own.stop].float().log_softmax(-1), self._model)
+            if not text.done:
+                left.append(text)
+                rows += own
+                tokens += [token] * len(own)
+        if len(left) < len(self._texts):
+            self._keep(rows)
+        self._texts = left
+        if not left:
+            return
+        ids = torch.tensor(tokens, device=self._model.device)[:, None]
+        self._mask = torch.cat([self._mask, torch.ones_like(ids)], 1)
+        self._logits = self._model.forward(ids, self._mask, self._cache, keep=1).logits[:, -1]
+
+    def _read_new(self) -> None:
+        """Read the prompts of the texts that join, and put them below the others."""
+        new, self._joining = [text for text in self._joining if not text.done], []
+        if not new:
+            return
+        go_on = bool(self._texts) or any(text.most > 1 for text in new)
+        logits, cache, mask = self._model.read([p for text in new for p in text.prompts], go_on=go_on)
+        if self._texts:
+            width = max(mask.shape[1], self._mask.shape[1])
+            cache = _joined(_widened(self._cache, width), _widened(cache, width))
+            mask = torch.cat([_padded(self._mask, width), _padded(mask, width)])
+            logits = torch.cat([self._logits, logits])
+        self._texts += new
+        self._logits, self._cache, self._mask = logits, cache, mask
+
+    def _keep(self, rows: list[int]) -> None:
+        """Drop the other rows, and the padding that only they needed."""
+        if not rows:
+            self._cache = None
+            return
+        at = torch.tensor(rows, device=self._mask.device)
+        if not self._model.can_pack:
+            self._cache.batch_select_indices(at)
+            self._mask = self._mask[at]
+            return
+        mask = self._mask[at]
+        first = int(mask.any(0).int().argmax())
+        self._mask = mask[:, first:]
+        self._cache = DynamicCache([(x.keys[at][:, :, first:], x.values[at][:, :, first:]) for x in self._cache.layers])
+
+
+def _padded(mask: torch.Tensor, width: int) -> torch.Tensor:
+    return torch.nn.functional.pad(mask, (width - mask.shape[1], 0))
+
+
+def _widened(cache: Any, width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """A cache's keys and values, (rows, heads, width, width of a head), with nothing before what they hold."""
+
+    def wide(states: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(states, (0, 0, width - states.shape[2], 0))
+
+    return [(wide(layer.keys), wide(layer.values)) for layer in cache.layers]
+
+
+def _joined(
+    above: list[tuple[torch.Tensor, torch.Tensor]], below: list[tuple[torch.Tensor, torch.Tensor]]
+) -> DynamicCache:
+    pairs = zip(above, below, strict=True)
+    return DynamicCache([(torch.cat([k, k2]), torch.cat([v, v2])) for (k, v), (k2, v2) in pairs])
