@@ -208,6 +208,7 @@ def test_the_triples_of_a_base_without_weights_get_them(graph: Path) -> None:
     with GraphStore.open(graph) as store:
         store.add_base([Triple("cow", "is a", "ruminant")], "test")
     connection = sqlite3.connect(graph)
+    connection.executescript("DROP INDEX edits_by_request; ALTER TABLE edits DROP COLUMN request; DROP TABLE keys")
     connection.execute("ALTER TABLE base DROP COLUMN weight")
     connection.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
     connection.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -145,6 +146,50 @@ def test_history_is_newest_first_and_can_be_cut(store: GraphStore) -> None:
     remove(store, CARROTS)
     assert [edit.id for edit in store.history("ada")] == [3, 2, 1]
     assert [edit.id for edit in store.history("ada", limit=1)] == [3]
+
+
+def test_history_is_read_in_pages(store: GraphStore) -> None:
+    for n in range(5):
+        add(store, Triple("page", "has number", str(n)))
+    pages = [store.history("ada", limit=2), store.history("ada", 2, before=4), store.history("ada", 2, before=2)]
+    assert [[edit.id for edit in page] for page in pages] == [[5, 4], [3, 2], [1]]
+    assert store.history("ada", before=1) == store.history("ada", before=-(10**30)) == []
+    assert store.history("ada", before=10**30) == store.history("ada")
+
+
+def test_a_request_made_again_is_answered_by_the_edit_it_made(store: GraphStore) -> None:
+    edit = Edit("ada", "add", (ScoredTriple(CARROTS),), request="r1")
+    first = store.commit(edit)
+    remove(store, CARROTS)
+    assert store.commit(edit) == store.requested("ada", "r1") == first
+    assert store.commit(replace(edit, added=(ScoredTriple(WALKS),))) == first
+    assert CARROTS not in triples(store.facts("ada"))
+    assert store.commit(replace(edit, user="bob")).user == "bob"
+    assert store.requested("ada", "r2") is store.requested("eve", "r1") is None
+
+
+def test_edits_without_a_request_are_not_one_another(store: GraphStore) -> None:
+    assert add(store, CARROTS) != add(store, WALKS)
+    assert store.requested("ada", "") is None
+
+
+def test_an_undo_asked_for_twice_is_made_once(store: GraphStore) -> None:
+    add(store, CARROTS)
+    add(store, WALKS)
+    undo = store.undo("ada", request="r1")
+    assert store.undo("ada", request="r1") == undo
+    assert triples(store.facts("ada")) == {CARROTS}
+
+
+def test_a_request_that_is_no_name_is_refused(store: GraphStore) -> None:
+    with pytest.raises(BadInput, match="201 characters"):
+        store.commit(Edit("ada", "add", (ScoredTriple(CARROTS),), request="x" * 201))
+    stored = store.commit(Edit("ada", "add", (ScoredTriple(CARROTS),), request="a\0b"))
+    assert store.requested("ada", "a\0b") == stored
+
+
+def test_a_database_that_answers_is_there(store: GraphStore) -> None:
+    store.ping()
 
 
 def test_edits_for_a_triple_are_those_that_touched_it(store: GraphStore) -> None:

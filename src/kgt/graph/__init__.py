@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from kgt.graph.edit import Edit, ScoredTriple
+from kgt.graph.keys import Key
 from kgt.graph.loading import Imported
 from kgt.graph.overlay import Fact
 from kgt.graph.store import GraphStore
 
-__all__ = ["Edit", "Fact", "GraphStore", "Imported", "ScoredTriple"]
+__all__ = ["Edit", "Fact", "GraphStore", "Imported", "Key", "ScoredTriple"]

@@ -29,7 +29,8 @@ class Edit:
     """One change of one user's graph; append-only, the graph being the fold of its edits over the base.
 
     `id` and `time` are None until `GraphStore.commit` has stored it. `said_by` is who gave the
-    feedback; `undoes` the id of the edit that this one reverses.
+    feedback; `undoes` the id of the edit that this one reverses; `request` the client's name for what
+    it asked, under which a user has at most one edit: asked again, the stored edit is the answer.
     """
 
     user: str
@@ -47,3 +48,4 @@ class Edit:
     undoes: int | None = None
     id: int | None = None
     time: datetime | None = None
+    request: str = ""

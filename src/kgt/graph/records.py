@@ -50,6 +50,7 @@ BATCH = 500
 """Keys per look-up; SQLite takes at most 32,766 parameters in one statement."""
 
 MAX_USER = 200
+MAX_REQUEST = 200
 MAX_ID = 2**63 - 1
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,6 +70,17 @@ def checked_user(user: str) -> str:
     if not name or len(name) > MAX_USER:
         raise BadInput(f"The user name has {len(name):,} characters.", f"Use 1 to {MAX_USER}.")
     return name
+
+
+def checked_request(request: str) -> str:
+    """A client's name for its request, as it is stored.
+
+    Raises:
+        BadInput: it is too long.
+    """
+    if len(request) > MAX_REQUEST:
+        raise BadInput(f"The request's key has {len(request):,} characters.", f"Use at most {MAX_REQUEST}.")
+    return _text(request)
 
 
 def facts(
@@ -183,7 +195,7 @@ def read_edits(
         Edit(
             **{
                 **row._mapping,
-                "time": _EPOCH + row.time * _MICROSECOND,
+                "time": to_time(row.time),
                 "added": tuple(parts[row.id, +1]),
                 "removed": tuple(parts[row.id, -1]),
             }
@@ -192,11 +204,17 @@ def read_edits(
     ]
 
 
+def requested(connection: Connection, user: str, request: str) -> Edit | None:
+    """The user's edit that was made for this request."""
+    found = read_edits(connection, user, edits.c.request == request, edits.c.request != "") if request else []
+    return found[0] if found else None
+
+
 def write_edit(connection: Connection, edit: Edit) -> None:
     """Append an edit that has its id and time, and bring the overlay up to date with it."""
     assert edit.id is not None and edit.time is not None
     columns = {name: getattr(edit, name) for name in edits.columns.keys()}  # noqa: SIM118 - not a dict
-    connection.execute(edits.insert().values({**columns, "time": (edit.time - _EPOCH) // _MICROSECOND}))
+    connection.execute(edits.insert().values({**columns, "time": to_microseconds(edit.time)}))
     signed = [(part, +1) for part in edit.added] + [(part, -1) for part in edit.removed]
     rows = [{**triple_row(part.triple), "user": edit.user, "edit_id": edit.id, "sign": sign} for part, sign in signed]
     scores = [
@@ -213,7 +231,7 @@ def next_id_and_time(connection: Connection, user: str) -> tuple[int, datetime]:
     query = select(edits.c.id, edits.c.time).where(edits.c.user == user).order_by(edits.c.id.desc()).limit(1)
     last = connection.execute(query).one_or_none()
     now = datetime.now(UTC)
-    return (1, now) if last is None else (last.id + 1, max(now, _EPOCH + last.time * _MICROSECOND))
+    return (1, now) if last is None else (last.id + 1, max(now, to_time(last.time)))
 
 
 def edit_id_at(connection: Connection, user: str, as_of: AsOf) -> int | None:
@@ -226,15 +244,15 @@ def edit_id_at(connection: Connection, user: str, as_of: AsOf) -> int | None:
         return min(as_of, MAX_ID)
     if as_of.utcoffset() is None:
         raise BadInput(f"The time {as_of} has no time zone.", "Add one, such as 2025-01-31T12:00+00:00.")
-    query = select(func.max(edits.c.id)).where(edits.c.user == user, edits.c.time <= (as_of - _EPOCH) // _MICROSECOND)
+    query = select(func.max(edits.c.id)).where(edits.c.user == user, edits.c.time <= to_microseconds(as_of))
     return connection.scalar(query) or 0
 
 
 def storable(edit: Edit) -> Edit:
     """The edit as a database can keep it: plain floats for numbers, no NaN, NUL or lone surrogates."""
-    fields: dict[str, Any] = {"user": checked_user(edit.user)}
+    fields: dict[str, Any] = {"user": checked_user(edit.user), "request": checked_request(edit.request)}
     for name in ("query", "answer", "stop_reason", "model", "said_by"):
-        fields[name] = getattr(edit, name).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+        fields[name] = _text(getattr(edit, name))
     for name in ("loss_before", "loss_after", "milliseconds"):
         fields[name] = _number(getattr(edit, name))
     for name in ("added", "removed"):
@@ -321,6 +339,20 @@ def _changes(rows: Iterable[AnyRow]) -> list[Change]:
 def _batches(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
     for start in range(0, len(items), BATCH):
         yield items[start : start + BATCH]
+
+
+def to_microseconds(time: datetime) -> int:
+    """A time as the tables have it: microseconds since 1970, UTC."""
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def to_time(microseconds: int) -> datetime:
+    """The time that a table's number is."""
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _number(value: float | None) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,7 @@ from types import TracebackType
 from sqlalchemy import Engine, select
 
 from kgt.errors import GraphError
-from kgt.graph import names, records, tables
+from kgt.graph import keys, names, records, tables
 from kgt.graph.connection import (
     READ_ONLY,
     connect,
@@ -22,6 +23,7 @@ from kgt.graph.connection import (
     writing,
 )
 from kgt.graph.edit import Edit
+from kgt.graph.keys import Key
 from kgt.graph.loading import Imported, Progress, import_conceptnet
 from kgt.graph.overlay import Fact
 from kgt.graph.records import AsOf, checked_user
@@ -74,6 +76,15 @@ class GraphStore:
     ) -> None:
         self.close()
 
+    def ping(self) -> None:
+        """Ask the database for something small.
+
+        Raises:
+            GraphError: it does not answer.
+        """
+        with reading(self._engine) as connection:
+            tables.get_meta(connection, "schema_version")
+
     def about(
         self, user: str, entity: str, as_of: AsOf = None, limit: int | None = None, shared: int | None = None
     ) -> list[Fact]:
@@ -125,6 +136,7 @@ class GraphStore:
 
         Adding what the user sees already, or removing what the user does not see, is left out of
         the stored edit. If nothing is left, nothing is stored and the returned edit has no id.
+        If an edit with the same `request` is stored already, that one is returned and nothing is stored.
 
         Raises:
             BadInput: the edit both adds and removes a triple.
@@ -143,25 +155,33 @@ class GraphStore:
         with writing(self._engine, lock=f"user {user}") as connection:
             yield Transaction(connection, user)
 
-    def undo(self, user: str, edit_id: int | None = None, said_by: str = "") -> Edit:
+    def undo(self, user: str, edit_id: int | None = None, said_by: str = "", request: str = "") -> Edit:
         """Make the graph as if an edit had not been made, by an edit that says so.
 
         Args:
             edit_id: the edit to undo; by default the latest that is neither undone nor an undo. An
                 undo given by its id is undone too: a redo.
+            request: the client's name for this request; if an edit has it already, that one is returned.
 
         Raises:
             BadInput: it is undone already, or later edits changed all that it did.
             NotFound: there is no such edit, or none to undo.
         """
         with self.transaction(user) as graph:
-            return graph.undo(edit_id, said_by)
+            return graph.undo(edit_id, said_by, request)
 
-    def history(self, user: str, limit: int | None = None) -> list[Edit]:
-        """The user's edits, newest first."""
+    def requested(self, user: str, request: str) -> Edit | None:
+        """The user's edit that was made for this request of a client; None if there is none."""
         user = checked_user(user)
         with reading(self._engine) as connection:
-            return records.read_edits(connection, user, limit=limit)
+            return Transaction(connection, user).requested(request)
+
+    def history(self, user: str, limit: int | None = None, before: int | None = None) -> list[Edit]:
+        """The user's edits, newest first: all, or those with an id less than `before`."""
+        user = checked_user(user)
+        older = () if before is None else (tables.edits.c.id < min(max(before, 0), records.MAX_ID),)
+        with reading(self._engine) as connection:
+            return records.read_edits(connection, user, *older, limit=limit)
 
     def edit(self, user: str, edit_id: int) -> Edit:
         """One edit.
@@ -216,11 +236,39 @@ class GraphStore:
         """
         return import_conceptnet(self._engine, path, language, min_weight, progress)
 
-    def erase(self, user: str) -> None:
-        """Remove everything of a user, history included, and overwrite where it stood. There is no undo."""
+    def add_key(
+        self, user: str, hash: str, name: str = "", trusted: bool = False, expires: datetime | None = None
+    ) -> Key:
+        """Remember a key that lets a client act for a user, by its SHA-256 in hex; the key itself is not kept.
+
+        Raises:
+            BadInput: it is there already, or no SHA-256, or `expires` has no time zone.
+        """
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
-            for table in (tables.names, tables.overlay, tables.changes, tables.edits):
+            return keys.add(connection, user, hash, name, trusted, expires)
+
+    def key(self, hash: str) -> Key | None:
+        """What is remembered of a key, expired or not."""
+        with reading(self._engine) as connection:
+            return keys.find(connection, hash)
+
+    def keys(self, user: str | None = None) -> list[tuple[str, Key]]:
+        """The keys of one user, or of all, each with its hash; the newest first."""
+        user = None if user is None else checked_user(user)
+        with reading(self._engine) as connection:
+            return keys.listed(connection, user)
+
+    def remove_key(self, hash: str) -> bool:
+        """Forget a key; whether it was there."""
+        with writing(self._engine, lock=f"key {hash}") as connection:
+            return keys.remove(connection, hash)
+
+    def erase(self, user: str) -> None:
+        """Remove everything of a user, history and keys included, and overwrite where it stood. There is no undo."""
+        user = checked_user(user)
+        with writing(self._engine, lock=f"user {user}") as connection:
+            for table in (tables.names, tables.overlay, tables.changes, tables.edits, tables.keys):
                 connection.execute(table.delete().where(table.c.user == user))
         empty_write_ahead_log(self._engine)
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     inspect,
     select,
+    text,
 )
 
 from kgt.errors import GraphError
@@ -73,9 +74,20 @@ edits = Table(
     Column("milliseconds", Double),
     _text("said_by"),
     Column("undoes", BigInteger),
+    _text("request", server_default="", comment="the client's idempotency key"),
     sqlite_with_rowid=False,
 )
 """What each feedback did; append-only, ids 1, 2, 3… within each user."""
+
+_REQUESTED = text("request <> ''")
+edits_by_request = Index(
+    "edits_by_request",
+    edits.c.user,
+    edits.c.request,
+    unique=True,
+    sqlite_where=_REQUESTED,
+    postgresql_where=_REQUESTED,
+)
 
 changes = Table(
     "changes",
@@ -116,6 +128,21 @@ names = Table(
 )
 """The words of what a user's entities are called (`kgt.graph.names`); a hint, checked against the overlay."""
 
+keys = Table(
+    "keys",
+    metadata,
+    _text("hash", primary_key=True, comment="SHA-256 of the key in hex"),
+    _text("user"),
+    _text("name"),
+    Column("trusted", SmallInteger, nullable=False, server_default="0"),
+    Column("created", BigInteger, nullable=False, comment="microseconds since 1970, UTC"),
+    Column("expires", BigInteger),
+    Index("keys_by_user", "user"),
+    sqlite_with_rowid=False,
+)
+"""What clients of a server show to say who they are (`kgt.graph.keys`). The only table that is not by user first:
+a key is looked up before the user is known."""
+
 
 def _add_names(connection: Connection) -> None:
     from kgt.graph.names import fill  # needs the tables above
@@ -129,7 +156,13 @@ def _add_weights(connection: Connection) -> None:
     connection.exec_driver_sql("UPDATE base SET weight = 2 WHERE source = 'seed'")
 
 
-MIGRATIONS: list[Callable[[Connection], None]] = [_add_names, _add_weights]
+def _add_requests_and_keys(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE edits ADD COLUMN request TEXT NOT NULL DEFAULT ''")
+    edits_by_request.create(connection)
+    keys.create(connection)
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_add_names, _add_weights, _add_requests_and_keys]
 """Step n takes a database from version n + 1 to n + 2. Append-only: never edit a released step.
 
 `metadata` above always describes the newest version; a new database is made from it directly.

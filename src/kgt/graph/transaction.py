@@ -35,10 +35,21 @@ class Transaction:
         """Store an edit; see `GraphStore.commit`."""
         if edit.undoes is not None or edit.kind == "undo":
             raise BadInput("An undo cannot be committed.", "Use `undo()`, which works out what to reverse.")
-        return self._store(edit)
+        edit = records.storable(edit)
+        if edit.user != self.user:
+            raise BadInput(
+                f"An edit of user {edit.user!r} in a transaction of {self.user!r}.", "Open one for each user."
+            )
+        return self.requested(edit.request) or self._store(edit)
 
-    def undo(self, edit_id: int | None = None, said_by: str = "") -> Edit:
+    def requested(self, request: str) -> Edit | None:
+        """The edit made for a request; see `GraphStore.requested`."""
+        return records.requested(self._connection, self.user, records.checked_request(request))
+
+    def undo(self, edit_id: int | None = None, said_by: str = "", request: str = "") -> Edit:
         """Reverse an edit; see `GraphStore.undo`."""
+        if done := self.requested(request):
+            return done
         undos = records.undos(self._connection, self.user)
         if edit_id is not None:
             self.edit(edit_id)
@@ -47,13 +58,13 @@ class Transaction:
             added, removed = self._reversal(edit_id, undos)
             if not added and not removed:
                 raise self._nothing_to_reverse(edit_id, undos)
-            return self._commit_undo(edit_id, added, removed, said_by)
+            return self._commit_undo(edit_id, added, removed, said_by, request)
         passed_over = undone_by(undos).keys() | undos.keys()
         for candidate in records.edit_ids(self._connection, self.user):
             if candidate not in passed_over:
                 added, removed = self._reversal(candidate, undos)
                 if added or removed:  # else: nothing of it is left to reverse, so the one before is meant
-                    return self._commit_undo(candidate, added, removed, said_by)
+                    return self._commit_undo(candidate, added, removed, said_by, request)
         raise NotFound(f"User {self.user!r} has no edit to undo.", "`kgt history` lists the edits.")
 
     def edit(self, edit_id: int) -> Edit:
@@ -67,24 +78,21 @@ class Transaction:
             raise NotFound(f"User {self.user!r} has no edit {edit_id}.", "`kgt history` lists the edits and their ids.")
         return found[0]
 
-    def _commit_undo(self, edit_id: int, added: list[Triple], removed: list[Triple], said_by: str) -> Edit:
-        return self._store(
-            Edit(
-                user=self.user,
-                kind="undo",
-                added=tuple(ScoredTriple(triple) for triple in added),
-                removed=tuple(ScoredTriple(triple) for triple in removed),
-                said_by=said_by,
-                undoes=edit_id,
-            )
+    def _commit_undo(
+        self, edit_id: int, added: list[Triple], removed: list[Triple], said_by: str, request: str
+    ) -> Edit:
+        edit = Edit(
+            user=self.user,
+            kind="undo",
+            added=tuple(ScoredTriple(triple) for triple in added),
+            removed=tuple(ScoredTriple(triple) for triple in removed),
+            said_by=said_by,
+            undoes=edit_id,
+            request=request,
         )
+        return self._store(records.storable(edit))
 
     def _store(self, edit: Edit) -> Edit:
-        edit = records.storable(edit)
-        if edit.user != self.user:
-            raise BadInput(
-                f"An edit of user {edit.user!r} in a transaction of {self.user!r}.", "Open one for each user."
-            )
         added, removed = _once_each(edit.added), _once_each(edit.removed)
         if both := sorted(added.keys() & removed.keys()):
             raise BadInput(f"The edit both adds and removes {added[both[0]].triple}.", "Say which of the two is meant.")
