@@ -61,6 +61,11 @@ class Answer:
     retrieval: Retrieval
     resolved: str = ""
 
+    @classmethod
+    def plain(cls, query: str) -> Answer:
+        """For the model's own answer, whatever the graph says; without words as yet."""
+        return cls(query, "", "", Retrieval(), query)
+
     @property
     def facts(self) -> tuple[Candidate, ...]:
         """The facts that decided it, first the one that led to the others' entity, where there were two hops."""
@@ -289,6 +294,7 @@ class Assistant:
         subject: str | None = None,
         object: str | None = None,
         dry_run: bool = False,
+        request: str = "",
     ) -> Edit:
         """Edit the graph so that the query, however it is worded, gets the answer in the feedback.
 
@@ -296,6 +302,7 @@ class Assistant:
             relations: the user's own names for how subject and object are related.
             subject, object: e_q and e_a; read out of the texts if not given.
             dry_run: decide, but store nothing.
+            request: the caller's own name for this; under it an edit is made only once.
 
         Returns:
             The edit. Its `id` is None where nothing changed because the fact was known, or on a dry run.
@@ -313,7 +320,7 @@ class Assistant:
         )
         for _ in range(ATTEMPTS):
             facts = self._about(pair.subject)
-            edit = self._decided(pair, h, facts, started)
+            edit = replace(self._decided(pair, h, facts, started), request=request)
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
@@ -321,9 +328,11 @@ class Assistant:
                     return graph.commit(edit)
         with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
             facts = graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED)
-            return graph.commit(self._decided(pair, h, facts, started))
+            return graph.commit(replace(self._decided(pair, h, facts, started), request=request))
 
-    def add_triples(self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False) -> Edit:
+    def add_triples(
+        self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False, request: str = ""
+    ) -> Edit:
         """Add facts exactly as given, without a model, in one transaction; contradicted facts go."""
         new = list(dict.fromkeys(triples))
         stale = [f.triple for s in {z.subject for z in new} for f in self._about(s) if self._is_stale(f.triple, new)]
@@ -333,6 +342,7 @@ class Assistant:
             added=tuple(ScoredTriple(z) for z in new),
             removed=tuple(ScoredTriple(z) for z in dict.fromkeys(stale)),
             said_by=self.said_by,
+            request=request,
         )
         return edit if dry_run else self.store.commit(edit)
 

@@ -19,6 +19,7 @@ from kgt import __version__
 from kgt.bench import cli as benchmark
 from kgt.bench import editor_cli
 from kgt.errors import BadInput, KGTError, NotFound
+from kgt.serve import cli as server
 from kgt.terminal import (
     as_json,
     reading,
@@ -359,6 +360,9 @@ def demo(model: Model = None) -> None:
 
 for command in (benchmark.bench, benchmark.report, benchmark.dataset, editor_cli.train_editor, editor_cli.trace):
     app.command()(command)
+app.command()(server.serve)
+app.command()(server.mcp)
+app.add_typer(server.user_app, name="user")
 
 
 def main() -> None:

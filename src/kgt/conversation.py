@@ -59,10 +59,14 @@ class Conversation:
 
     Args:
         messages: what was said before, where somebody else keeps the conversation. Nothing is learnt from it.
+        learns, facts: whether messages are learnt from, and answered with the user's facts.
     """
 
-    def __init__(self, assistant: Assistant, messages: Sequence[Message] = ()) -> None:
+    def __init__(
+        self, assistant: Assistant, messages: Sequence[Message] = (), *, learns: bool = True, facts: bool = True
+    ) -> None:
         self._assistant = assistant
+        self._learns, self._facts = learns, facts
         self._system = [m for m in messages if m["role"] == "system"][:1]
         self._turns: list[Message] = []
         self._last: Answer | None = None
@@ -101,7 +105,7 @@ class Conversation:
         meant = self._meant(message, unclear[1]) if unclear else None
         if unclear and meant:
             return self._answered(resolved(unclear[0], meant), meant.entity, decoding)
-        edit = self.learn(message)
+        edit = self.learn(message) if self._learns else None
         if edit is None:
             return self._asked(message, decoding)
         question = _question_in(message)
@@ -126,9 +130,13 @@ class Conversation:
         self._mention([z.triple for z in edit.added])
         return edit
 
-    def recall(self, query: str) -> Answer:
+    def recall(self, query: str, subject: str | None = None) -> Answer:
         """The facts that a query asks for, its pronouns read in this conversation; without words."""
-        return self._assistant.recall(query, recent=tuple(self._spoken_of))
+        from kgt.assistant import Answer
+
+        if not self._facts:
+            return Answer.plain(checked_query(query))
+        return self._assistant.recall(query, subject=subject, recent=tuple(self._spoken_of))
 
     def _read(self, message: str) -> Reading:
         return read_message(message, self._last.query if self._last else "", self._assistant.encoder)
@@ -146,7 +154,7 @@ class Conversation:
         try:
             meant = self._meant(text, unclear[1]) if unclear else None
             if unclear and meant:
-                self._last = self._assistant.recall(resolved(unclear[0], meant), subject=meant.entity)
+                self._last = self.recall(resolved(unclear[0], meant), meant.entity)
                 return
             reading = self._read(checked_query(text))
             if self._last and self._corrects(text, reading):
@@ -180,6 +188,8 @@ class Conversation:
 
     def _choice(self, message: str) -> Sequence[Link]:
         """The entities between which a question leaves open which one it means."""
+        if not self._facts:
+            return []
         me = self._assistant
         found = candidates(me.store, me.user, message, recent=self._spoken_of, encoder=me.encoder)
         return ambiguous(found) if found and is_question(message) else []
@@ -187,7 +197,7 @@ class Conversation:
     def _answered(self, query: str, subject: str | None, decoding: dict[str, Any]) -> Reply:
         if not leaves_off(query) and query[-1] not in ".?!…":
             query += "?" if _ASKS.match(query) else "."  # not left for the model to finish
-        answer = self._assistant.recall(query, subject=subject, recent=tuple(self._spoken_of))
+        answer = self.recall(query, subject)
         reply = Reply(answer=answer)
         reply.words = self._worded(reply, answer, decoding)
         return reply

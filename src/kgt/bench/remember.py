@@ -27,6 +27,9 @@ class RememberingModel:
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self.inner.chat(messages, prefill)
 
+    def count(self, text: str) -> int | None:
+        return self.inner.count(text)
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         new = [r for r in dict.fromkeys(requests) if r not in self._known]
         if len(self._known) + len(new) > MOST:

@@ -176,6 +176,13 @@ class GraphStore:
         with reading(self._engine) as connection:
             return Transaction(connection, user).requested(request)
 
+    def request_beginning(self, user: str, text: str) -> str | None:
+        """A request that the user has an edit for, and that begins so."""
+        user = checked_user(user)
+        begins = tables.edits.c.request.startswith(text, autoescape=True)
+        with reading(self._engine) as connection:
+            return connection.scalar(select(tables.edits.c.request).where(tables.edits.c.user == user, begins).limit(1))
+
     def history(self, user: str, limit: int | None = None, before: int | None = None) -> list[Edit]:
         """The user's edits, newest first: all, or those with an id less than `before`."""
         user = checked_user(user)
@@ -258,6 +265,11 @@ class GraphStore:
         user = None if user is None else checked_user(user)
         with reading(self._engine) as connection:
             return keys.listed(connection, user)
+
+    def has_keys(self) -> bool:
+        """Whether anybody has a key."""
+        with reading(self._engine) as connection:
+            return connection.scalar(select(tables.keys.c.hash).limit(1)) is not None
 
     def remove_key(self, hash: str) -> bool:
         """Forget a key; whether it was there."""

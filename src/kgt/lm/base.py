@@ -97,6 +97,10 @@ class LanguageModel(Protocol):
         """The prompt for a conversation in the model's own format; the assistant's turn starts with `prefill`."""
         ...
 
+    def count(self, text: str) -> int | None:
+        """How many tokens a text has; None where the model's server does not tell."""
+        ...
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         """Score every continuation of every request, in order.
 

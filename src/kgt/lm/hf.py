@@ -81,6 +81,9 @@ class HFModel:
             return str(prompt) + prefill
         return plain(messages, prefill)
 
+    def count(self, text: str) -> int:
+        return len(self.encode(text)) if text else 0
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         rows = [self._rows(request) for request in requests]
         scored: list[list[Scored]] = [[] for _ in requests]

@@ -65,6 +65,9 @@ class LlamaCppModel:
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self._template.prompt(messages, prefill)
 
+    def count(self, text: str) -> int:
+        return len(self.engine.encode(text)) if text else 0
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         rows = [row for i, request in enumerate(requests) for row in self._rows(i, request)]
         scored: list[list[Scored]] = [[] for _ in requests]

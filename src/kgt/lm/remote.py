@@ -98,6 +98,9 @@ class RemoteModel:
             return self._template.prompt(messages, prefill)
         return self._formatted(tuple((m["role"], m["content"]) for m in messages)) + prefill
 
+    def count(self, text: str) -> None:
+        return None
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         pairs = [
             (prompt, continuation)

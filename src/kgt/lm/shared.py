@@ -96,6 +96,9 @@ class SharedModel:
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self._model.chat(messages, prefill)
 
+    def count(self, text: str) -> int | None:
+        return self._model.count(text)
+
     def logprobs(self, requests: Sequence[Request]) -> list[list[Scored]]:
         return self._put(_Score(requests, Future())).scores.result() if requests else []
 
