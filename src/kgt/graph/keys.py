@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from kgt.errors import BadInput
 from kgt.graph.connection import insert
@@ -17,6 +17,7 @@ from kgt.triple import clean
 MAX_NAME = 200
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_FIND = select(keys).where(keys.c.hash == bindparam("wanted"))  # every request asks; to build takes longer than to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def find(connection: Connection, hash: str) -> Key | None:
     """The key with this hash."""
     if not _HASH.fullmatch(hash):
         return None
-    row = connection.execute(select(keys).where(keys.c.hash == hash)).one_or_none()
+    row = connection.execute(_FIND, {"wanted": hash}).one_or_none()
     return None if row is None else _key(row)
 
 

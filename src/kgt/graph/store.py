@@ -64,6 +64,11 @@ class GraphStore:
             raise
         return cls(engine)
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is in this process, so that a look-up waits for nothing but a disk."""
+        return self._engine.dialect.name == "sqlite"
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

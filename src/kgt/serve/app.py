@@ -51,6 +51,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
         version=__version__,
         summary="Personalise a language model by editing its user's knowledge graph.",
         lifespan=life,
+        telemetry=dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False),  # promised
     )
     app.state.service = service
     app.state.limits = Rate(serving.rate)

@@ -26,6 +26,8 @@ Db = Annotated[str | None, typer.Option("--db", help="Database file or SQLAlchem
 Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the other commands.")]
 User = Annotated[str | None, typer.Option("--user", "-u", help="The local user, while there are no keys.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+KEPT_SECONDS = 75
+"""How long an idle connection is kept: longer than balancers keep theirs (60 s), which else use a closed one."""
 GRACE_SECONDS = 30
 """How long a server that is told to stop finishes what was begun."""
 
@@ -65,7 +67,8 @@ def serve(
     err.print(f"http://{host}:{port}/  (API at /docs, OpenAI's protocol at /v1, MCP at /mcp)", markup=False)
     uvicorn.run(
         create_app(service, serving), host=host, port=port, log_config=None,
-        timeout_graceful_shutdown=GRACE_SECONDS, server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEPT_SECONDS, server_header=False,
     )  # fmt: skip
 
 
