@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kgt import __version__
@@ -22,6 +23,13 @@ from kgt.serve.proxy import Proxy
 from kgt.serve.service import Service
 from kgt.serve.settings import Serving
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,  # else a variable of the environment could switch it on
+}
 THREADS = 256
 """Requests under way at a time; those beyond wait. A thread that waits for the model costs little."""
 
@@ -51,7 +59,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
         version=__version__,
         summary="Personalise a language model by editing its user's knowledge graph.",
         lifespan=life,
-        telemetry=dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "auto_configure"), False),  # promised
+        telemetry=NO_TELEMETRY,
     )
     app.state.service = service
     app.state.limits = Rate(serving.rate)
