@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=60, help="of the load of all users; a third of it one at a time"
     )
+    parser.add_argument("--servers", type=int, default=1, help="processes on the one database")
     parser.add_argument("--db", default="", help="a database URL (default: an SQLite file of its own)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -99,13 +100,14 @@ def main() -> None:
         users = [f"user{i}" for i in range(options.users)]
         with GraphStore.open(db) as store:
             keys = {user: new_key(store, user)[0] for user in users}
-        with _server(db) as port:
-            found = asyncio.run(_measure(port, keys, options.seconds))
+        with ExitStack() as servers:
+            ports = [servers.enter_context(_server(db, options.servers)) for _ in range(options.servers)]
+            found = asyncio.run(_measure(ports, keys, options.seconds))
     print(json.dumps(found)) if options.json else _show(found, options)
 
 
-async def _measure(port: int, keys: dict[str, str], seconds: float) -> dict[str, Any]:
-    clients = {user: Client(port, key) for user, key in keys.items()}
+async def _measure(ports: list[int], keys: dict[str, str], seconds: float) -> dict[str, Any]:
+    clients = {user: Client(ports[i % len(ports)], key) for i, (user, key) in enumerate(keys.items())}
     for user, client in clients.items():
         facts = [
             {"subject": f"my friend {name}", "relation": "lives in", "object": f"{name} town of {user}"}
@@ -221,11 +223,14 @@ async def _history(client: Client) -> set[int]:
 
 
 @contextmanager
-def _server(db: str) -> Iterator[int]:
+def _server(db: str, of: int) -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "kgt.cli", "serve", "--port", str(port), "--rate", "0", "--db", db]
-    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stderr=log, env=dict(os.environ)) as process:
+    environment = dict(os.environ)
+    if of > 1:  # threads of several processes that wait by spinning take each other's cores
+        environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // of))
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stderr=log, env=environment) as process:
         try:
             _wait(lambda: asyncio.run(Client(port, "").request("GET", "/readyz"))[0] == 200, process)
             yield port
@@ -269,8 +274,8 @@ def _show(found: dict[str, Any], options: argparse.Namespace) -> None:
     out.print(table)
     strangers = sum(row["strangers"] for row in found["rows"].values())
     out.print(
-        f"{options.users} users; {found['gain']:.2f} times the throughput of one at a time; "
-        f"lost edits: {found['lost_edits']}; facts of another user: {strangers}"
+        f"{options.users} users, servers: {options.servers}; "
+        f"{found['gain']:.2f} times the throughput of one at a time; lost edits: {found['lost_edits']}; facts of another user: {strangers}"
     )
 
 

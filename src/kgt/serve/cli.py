@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,6 +57,7 @@ def serve(
 
     On this machine no key is needed until `kgt user add` has made one. KGT_UPSTREAM_KEY is sent to the other server.
     """
+    _check_installed()
     settings = _settings(user, model, db)
     serving, service = _opened(settings, host, port, upstream, upstream_model, rate, max_body, tuple(cors or ()))
     import uvicorn
@@ -98,6 +100,7 @@ def mcp(
     db: Db = None,
 ) -> None:
     """Serve MCP over standard input and output, for one user.  Example: kgt mcp --user ana"""
+    _check_installed()
     from kgt.serve.mcp import serve_stdio
 
     serve_stdio(_settings(user, model, db))
@@ -115,6 +118,7 @@ def add_user(
     json: Json = False,
 ) -> None:
     """Make an API key; it is shown once.  Example: kgt user add ana --days 90"""
+    _check_installed()
     from kgt.serve.auth import new_key
 
     with _store(db) as store:
@@ -153,6 +157,14 @@ def remove_key(
             raise NotFound(f"There is no key {id!r}.", "`kgt user list` shows the ids.")
         store.remove_key(found[0])
     print(as_json({"removed": id})) if json else out.print(f"Removed {id}.", markup=False)
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("fastapi", "limits", "mcp", "nicegui", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f"The server needs packages that are not here: {', '.join(missing)}.", "pip install 'kgt[serve]'"
+        )
 
 
 def _is_loopback(host: str) -> bool:
