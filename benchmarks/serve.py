@@ -275,7 +275,8 @@ def _show(found: dict[str, Any], options: argparse.Namespace) -> None:
     strangers = sum(row["strangers"] for row in found["rows"].values())
     out.print(
         f"{options.users} users, servers: {options.servers}; "
-        f"{found['gain']:.2f} times the throughput of one at a time; lost edits: {found['lost_edits']}; facts of another user: {strangers}"
+        f"{found['gain']:.2f} times the throughput of one at a time; "
+        f"lost edits: {found['lost_edits']}; facts of another user: {strangers}"
     )
 
 
