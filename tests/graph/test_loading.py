@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,9 +30,8 @@ SOURCE = str(Path(kgt.graph.__file__).parents[2])
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[GraphStore]:
-    with GraphStore.open(tmp_path / "graph.db", seed=False) as store:
-        yield store
+def store(empty_store: GraphStore) -> GraphStore:
+    return empty_store
 
 
 @pytest.fixture

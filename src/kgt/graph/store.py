@@ -18,6 +18,7 @@ from kgt.graph.connection import (
     connect,
     empty_write_ahead_log,
     insert,
+    insert_new,
     reading,
     use_write_ahead_log,
     writing,
@@ -214,7 +215,7 @@ class GraphStore:
         while batch := list(islice(left, BASE_BATCH)):
             with writing(self._engine, lock="base") as connection:
                 rows = [{**records.triple_row(triple), "source": source} for triple in batch]
-                added += connection.execute(insert(connection, tables.base, duplicates="keep"), rows).rowcount
+                added += insert_new(connection, tables.base, rows)
         return added
 
     def import_conceptnet(
@@ -293,5 +294,5 @@ def _prepare(engine: Engine, seed: bool) -> None:
                 tables.set_meta(connection, "seed", "loaded")
     except GraphError as error:
         # A graph that lacks only the seed can still be read where it cannot be written.
-        if not current or error.hint != READ_ONLY:
+        if not current or error.hint not in READ_ONLY:
             raise
