@@ -7,6 +7,7 @@ PostgreSQL the lock is an advisory one in the transaction: it ends with it, and 
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -16,11 +17,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ARRAY,
     URL,
     Column,
     Connection,
     Engine,
+    FromClause,
     Table,
+    Text,
+    bindparam,
     create_engine,
     event,
     func,
@@ -151,6 +156,21 @@ def insert_highest(
         if before is None or before[rank.name] < values[rank.name]:
             highest[identity] = {**values, **(before or {}), rank.name: values[rank.name]}
     connection.execute(statement, list(highest.values()))
+
+
+def rows_of_text(connection: Connection, names: Sequence[str], rows: Sequence[Sequence[str]]) -> FromClause:
+    """Rows to be joined like a table, with columns of these names.
+
+    They are one parameter, or one for each column: a statement with a parameter for each value takes as long to
+    put together as a hundred of these.
+    """
+    if connection.dialect.name == "postgresql":
+        columns = (bindparam(None, list(column), ARRAY(Text)) for column in zip(*rows, strict=True))
+        return func.unnest(*columns).table_valued(*names, name="wanted").render_derived()
+    row = func.json_each(json.dumps(rows)).table_valued("value")
+    return select(*(func.json_extract(row.c.value, f"$[{n}]").label(name) for n, name in enumerate(names))).cte(
+        "wanted"
+    )
 
 
 def use_write_ahead_log(engine: Engine) -> None:
