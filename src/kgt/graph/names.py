@@ -26,6 +26,8 @@ OWN = "my"
 """The word under which the user's own things ("my dog") are found."""
 SHORTEST_MISSPELT = 4
 """Letters a word must have to be recognised with one of them wrong."""
+LONGEST_WORD = 100
+"""Letters beyond which a word is not indexed."""
 MOST = 200
 """Most rows read for a word, or for half of one."""
 
@@ -103,5 +105,5 @@ def one_edit_apart(a: str, b: str) -> bool:
 
 
 def _indexed(text: str) -> Sequence[str]:
-    words = words_of(text)
+    words = [word for word in words_of(text) if len(word) <= LONGEST_WORD]
     return [*words, *(_BACKWARDS + w[::-1] for w in words if len(w) >= SHORTEST_MISSPELT)]

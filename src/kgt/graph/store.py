@@ -278,7 +278,7 @@ def _prepare(engine: Engine, seed: bool) -> None:
     """Make or migrate the tables and load the seed, if that is still to be done."""
     with reading(engine) as connection:
         version = tables.version(connection)
-        current = version == tables.newest_version()
+        current = version == tables.NEWEST
         if current and (not seed or tables.get_meta(connection, "seed") is not None):
             return
     if version == 0:
