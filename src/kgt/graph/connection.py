@@ -84,7 +84,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in a read transaction."""
     with graph_errors(engine.url), engine.connect() as connection:
         if engine.dialect.name == "postgresql":
-            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            connection.execution_options(isolation_level="REPEATABLE READ")
         with connection.begin():
             yield connection
 
@@ -171,6 +171,11 @@ def rows_of_text(connection: Connection, names: Sequence[str], rows: Sequence[Se
     return select(*(func.json_extract(row.c.value, f"$[{n}]").label(name) for n, name in enumerate(names))).cte(
         "wanted"
     )
+
+
+def can_be_stored(text: str) -> bool:
+    """Whether databases can hold it: PostgreSQL takes no NUL, and nobody half a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def use_write_ahead_log(engine: Engine) -> None:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from kgt.errors import BadInput
 from kgt.graph import names
-from kgt.graph.connection import insert, rows_of_text
+from kgt.graph.connection import can_be_stored, insert, rows_of_text
 from kgt.graph.edit import Edit, ScoredTriple
 from kgt.graph.overlay import Change, Fact
 from kgt.graph.tables import base, changes, edits, overlay
@@ -133,7 +133,7 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
 def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:
     """Those of the keys that are the subject of a fact the user sees; a hub costs no more than others."""
     found: set[str] = set()
-    for batch in _batches(sorted(set(keys))):
+    for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
         wanted = rows_of_text(connection, ["subject_key"], [(key,) for key in batch])
         own = overlay.alias("own")
         added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
