@@ -20,7 +20,9 @@ from sqlalchemy import (
     ARRAY,
     URL,
     Column,
+    ColumnElement,
     Connection,
+    Double,
     Engine,
     FromClause,
     Table,
@@ -138,39 +140,47 @@ def insert_highest(
     """
     if not rows:
         return
-    columns = [column.name for column in table.columns if column.name not in same]
-    key = [column.name for column in table.primary_key.columns]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(table).values({name: literal_column(f"'{value}'") for name, value in same.items()})
-    higher = statement.excluded[rank.name]
-    statement = statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
+    columns = [column for column in table.columns if column.name not in same]
+    literals: dict[str, ColumnElement[str]] = {name: literal_column(f"'{value}'") for name, value in same.items()}
+    key = list(table.primary_key.columns)
     if connection.dialect.name == "sqlite":  # tuples, past SQLAlchemy: four times as fast
-        sql = str(statement.compile(dialect=connection.dialect, column_keys=[*columns, *same]))
-        connection.exec_driver_sql(sql, list(rows))
+        statement = _with_highest(sqlite.insert(table).values(literals), rank, key)
+        names = [*(column.name for column in columns), *same]
+        connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect, column_keys=names)), list(rows))
         return
-    highest: dict[tuple[Any, ...], dict[str, Any]] = {}  # one statement may not change a row twice
+    places = [columns.index(column) for column in key]
+    at = columns.index(rank)
+    highest: dict[tuple[Any, ...], Sequence[Any]] = {}  # one statement may not change a row twice
     for row in rows:
-        values = dict(zip(columns, row, strict=True))
-        identity = tuple(values[name] for name in key)
-        before = highest.get(identity)
-        if before is None or before[rank.name] < values[rank.name]:
-            highest[identity] = {**values, **(before or {}), rank.name: values[rank.name]}
-    connection.execute(statement, list(highest.values()))
+        identity = tuple(row[place] for place in places)
+        before = highest.setdefault(identity, row)
+        if before[at] < row[at]:
+            highest[identity] = (*before[:at], row[at], *before[at + 1 :])
+    query = select(*rows_as_table(connection, columns, list(highest.values())).c, *literals.values())
+    names = [*(column.name for column in columns), *same]
+    connection.execute(_with_highest(postgresql.insert(table).from_select(names, query), rank, key))
 
 
-def rows_of_text(connection: Connection, names: Sequence[str], rows: Sequence[Sequence[str]]) -> FromClause:
-    """Rows to be joined like a table, with columns of these names.
+def _with_highest(statement: Any, rank: Column[Any], key: list[Column[Any]]) -> Any:
+    higher = statement.excluded[rank.name]
+    return statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
 
-    They are one parameter, or one for each column: a statement with a parameter for each value takes as long to
-    put together as a hundred of these.
+
+def rows_as_table(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], rows: Sequence[Sequence[Any]]
+) -> FromClause:
+    """Rows to be selected from, or joined, like a table that has columns like these, of text or numbers.
+
+    They are one parameter, or one for each column: with a parameter for each value, putting a statement together takes
+    longer than running it.
     """
-    if connection.dialect.name == "postgresql":
-        columns = (bindparam(None, list(column), ARRAY(Text)) for column in zip(*rows, strict=True))
-        return func.unnest(*columns).table_valued(*names, name="wanted").render_derived()
-    row = func.json_each(json.dumps(rows)).table_valued("value")
-    return select(*(func.json_extract(row.c.value, f"$[{n}]").label(name) for n, name in enumerate(names))).cte(
-        "wanted"
-    )
+    if connection.dialect.name == "postgresql":  # arrays, because from their length it plans well, unlike from JSON
+        kinds = (ARRAY(Double if isinstance(column.type, Double) else Text) for column in columns)
+        values = (bindparam(None, list(part), kind) for part, kind in zip(zip(*rows, strict=True), kinds, strict=True))
+        return func.unnest(*values).table_valued(*(column.name for column in columns)).render_derived()
+    row = func.json_each(json.dumps(rows, ensure_ascii=False)).table_valued("value")
+    parts = (func.json_extract(row.c.value, f"$[{n}]").label(column.name) for n, column in enumerate(columns))
+    return select(*parts).cte("wanted")
 
 
 def can_be_stored(text: str) -> bool:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 
 from kgt.errors import BadInput
 from kgt.graph import names
-from kgt.graph.connection import can_be_stored, insert, rows_of_text
+from kgt.graph.connection import can_be_stored, insert, rows_as_table
 from kgt.graph.edit import Edit, ScoredTriple
 from kgt.graph.overlay import Change, Fact
 from kgt.graph.tables import base, changes, edits, overlay
@@ -134,7 +134,7 @@ def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> 
     """Those of the keys that are the subject of a fact the user sees; a hub costs no more than others."""
     found: set[str] = set()
     for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
-        wanted = rows_of_text(connection, ["subject_key"], [(key,) for key in batch])
+        wanted = rows_as_table(connection, [base.c.subject_key], [(key,) for key in batch])
         own = overlay.alias("own")
         added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
         removed = select(overlay.c.user).where(
@@ -319,7 +319,7 @@ def _rows_of(
     SQLite scans for a `(a, b, c) IN (…)`, and for an inner join may scan the wanted ones for each row of a user.
     """
     for batch in _batches(sorted(keys)):
-        wanted = rows_of_text(connection, [column.name for column in _key(table)], batch)
+        wanted = rows_as_table(connection, _key(table), batch)
         same = [column == wanted.c[column.name] for column in _key(table)]
         found = wanted.outerjoin(table, and_(*same, *([] if where is None else [where])))
         rows = connection.execute(select(*_key(table), *columns).select_from(found))
