@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -82,10 +81,10 @@ class Cluster:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="kgt-pg-"))
         self._as: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            owner = _ordinary_user()
-            os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-            self._as = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            user, group = _ordinary_user()
+            os.chown(self.folder, user, group)
+            self._as = {"user": user, "group": group, "extra_groups": []}
         try:
             initdb = ["initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C"]
             try:
@@ -163,8 +162,8 @@ def running() -> Iterator[Server]:
         cluster.remove()
 
 
-def _ordinary_user() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
+def _ordinary_user() -> tuple[int, int]:
+    import pwd  # not on Windows
+
+    names = {user.pw_name: (user.pw_uid, user.pw_gid) for user in pwd.getpwall()}
+    return names.get("postgres") or names["nobody"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ def test_no_error_tells_the_password() -> None:
     with pytest.raises(GraphError) as error:
         GraphStore.open("postgresql://somebody:secret@127.0.0.1:1/graph")
     assert "secret" not in str(error.value)
+
+
+def test_a_missing_driver_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(GraphError, match="No driver") as error:
+        GraphStore.open("postgresql://127.0.0.1:1/graph")
+    assert "kgt[postgres]" in error.value.hint
 
 
 def test_a_database_that_is_not_there_is_said_so(postgres_server: Server) -> None:

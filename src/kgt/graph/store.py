@@ -151,6 +151,7 @@ class GraphStore:
 
         On SQLite other users' writers wait too (30 s at most), so do slow work, such as asking a
         model, before: read without it, decide, then check in here that what was read still holds.
+        A PostgreSQL server ends a transaction that has been silent for a minute, so that nobody holds a lock for ever.
         """
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
@@ -266,7 +267,11 @@ class GraphStore:
             return keys.remove(connection, hash)
 
     def erase(self, user: str) -> None:
-        """Remove everything of a user, history and keys included, and overwrite where it stood. There is no undo."""
+        """Remove everything of a user, history and keys included. There is no undo.
+
+        In a file, where it stood is overwritten at once; a PostgreSQL server does that when it next vacuums, and may
+        keep logs and copies of its own.
+        """
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
             for table in (tables.names, tables.overlay, tables.changes, tables.edits, tables.keys):
