@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, bindparam, select
 
 from kgt.errors import BadInput
-from kgt.graph.connection import insert
+from kgt.graph.connection import insert_new
 from kgt.graph.records import AnyRow, to_microseconds, to_time
 from kgt.graph.tables import keys
 from kgt.triple import clean
@@ -55,7 +55,7 @@ def add(connection: Connection, user: str, hash: str, name: str, trusted: bool, 
         "created": to_microseconds(created),
         "expires": None if expires is None else to_microseconds(expires),
     }
-    if not connection.execute(insert(connection, keys, duplicates="keep"), row).rowcount:
+    if not insert_new(connection, keys, [row]):
         raise BadInput("That key is there already.", "Make another one.")
     return Key(user, name, trusted, created, expires)
 
