@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kgt import __version__
 from kgt.serve import api, mcp, openai
-from kgt.serve.limits import BodyLimit, LocalNames, Rate
+from kgt.serve.limits import BodyLimit, LocalOnly, Rate
 from kgt.serve.logs import RequestLog
 from kgt.serve.problems import answer_with_problems, problem
 from kgt.serve.proxy import Proxy
@@ -76,7 +76,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
             expose_headers=["X-Request-Id", "X-KGT-Facts-Used", "X-KGT-Edit"],
         )  # fmt: skip
     if service.keyless:
-        app.add_middleware(LocalNames)
+        app.add_middleware(LocalOnly, allowed=serving.cors)
     app.add_middleware(RequestLog)
     return app
 
