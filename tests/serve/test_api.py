@@ -180,19 +180,15 @@ def test_a_page_of_another_origin_gets_nothing(server: Server, serve: Any) -> No
         )
         refused = http.get("/api/me", headers={"Host": "evil.example"})
         assert refused.status_code == 400 and "evil.example" in refused.json()["detail"]
-        for origin in (
-            "https://evil.example",
-            "null",
-            "http://localhost.evil.example",
-            "http://[",
-        ):  # forms need no leave to send
-            sent = http.post(
-                "/api/import", content=b"I\tlike\ttea", headers={"Content-Type": "text/plain", "Origin": origin}
-            )
-            assert sent.status_code == 403 and http.post("/api/undo", headers={"Origin": origin}).status_code == 403
+        for origin in ("https://evil.example", "null", "http://localhost.evil.example", "http://["):
+            form = {"Content-Type": "text/plain", "Origin": origin}  # which a browser sends without asking
+            assert http.post("/api/import", content=b"I\tlike\ttea", headers=form).status_code == 403
+            assert http.post("/api/undo", headers={"Origin": origin}).status_code == 403
         assert http.get("/api/edits", headers={"Origin": server.url}).json()["items"] == []
+    with server.client(server.key("ana"), Host="kgt.example", Origin="https://kgt.example") as http:  # a proxy's name
+        assert http.get("/api/me").json()["user"] == "ana"
     allowed = serve(cors=("https://app.example",))
-    with allowed.client(Origin="https://app.example") as http:
+    with allowed.client(allowed.key("ben"), Origin="https://app.example") as http:
         assert http.get("/api/me").headers["access-control-allow-origin"] == "https://app.example"
 
 

@@ -76,7 +76,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
             expose_headers=["X-Request-Id", "X-KGT-Facts-Used", "X-KGT-Edit"],
         )  # fmt: skip
     if service.keyless:
-        app.add_middleware(LocalOnly, allowed=serving.cors)
+        app.add_middleware(LocalOnly, needed=lambda: not service.store.has_keys(), allowed=serving.cors)
     app.add_middleware(RequestLog)
     return app
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from anyio import to_thread
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -58,11 +59,12 @@ class LocalOnly:
     They could by a name of theirs that leads to this machine, or by a form, which a browser sends anywhere.
 
     Args:
+        needed: whether no key is needed now. With keys, whoever has one may come by any name.
         allowed: origins that may all the same.
     """
 
-    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
-        self._app, self._allowed = app, allowed
+    def __init__(self, app: ASGIApp, needed: Callable[[], bool], allowed: Sequence[str]) -> None:
+        self._app, self._needed, self._allowed = app, needed, allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -74,6 +76,8 @@ class LocalOnly:
         elif origin and origin not in self._allowed and not _is_local(origin):
             refusal = 403, f"Pages of {origin} may not use this server.", "Start it with --cors to allow them."
         else:
+            return await self._app(scope, receive, send)
+        if not await to_thread.run_sync(self._needed):
             return await self._app(scope, receive, send)
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
