@@ -77,14 +77,14 @@ def hashed(key: str) -> str:
 
 
 def identify(service: Service, key: str | None) -> Caller:
-    """Who holds this key.
+    """Who holds this key; where none is needed, one that is not ours says nothing: many clients must send one.
 
     Raises:
         Unauthorised: the key is missing where one is needed, unknown or expired.
     """
+    if not (key or "").startswith(PREFIX) and service.keyless and not service.store.has_keys():
+        return Caller(service.settings.user)
     if not key:
-        if service.keyless and not service.store.has_keys():
-            return Caller(service.settings.user)
         raise Unauthorised(
             "This server needs an API key.", "Send `Authorization: Bearer kgt_…`; `kgt user add NAME` makes one."
         )

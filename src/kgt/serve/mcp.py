@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
@@ -33,6 +35,8 @@ answer was wrong, and `forget` when asked to. Never store what the user did not 
 
 Headers = Mapping[str, str] | None
 SetUp = Callable[[Headers], Assistant]
+REFUSED = -32000
+"""JSON-RPC's first number for a server's own errors."""
 MOST = 200
 """Most facts in one reply: a model has to read them."""
 
@@ -113,7 +117,8 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
         json_response=True, stateless_http=True,  # no state here: any server may take the next request
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the app sees to it
     )  # fmt: skip
-    app.router.routes.append(Route("/mcp", _Keyed(inner, service), methods=["GET", "POST", "DELETE"]))
+    # No GET: it would hold a stream open on which, without a state, nothing ever comes.
+    app.router.routes.append(Route("/mcp", _Keyed(inner, service), methods=["POST"]))
     return server
 
 
@@ -141,8 +146,15 @@ class _Keyed:
             scope["state"]["user"] = caller.user
             scope["app"].state.limits.count(caller.user)
         except KGTError as error:
-            return await as_problem(request, error)(scope, receive, send)
+            return await _refusal(as_problem(request, error), str(error))(scope, receive, send)
         await self._app(scope, receive, send)
+
+
+def _refusal(problem: JSONResponse, message: str) -> JSONResponse:
+    """A problem as JSON-RPC has errors: the SDK's client tells its user nothing of others."""
+    error = {"code": REFUSED, "message": message, "data": json.loads(bytes(problem.body))}
+    headers = {name: problem.headers[name] for name in ("www-authenticate", "retry-after") if name in problem.headers}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status_code, headers)
 
 
 def _key(headers: Mapping[str, str]) -> str | None:

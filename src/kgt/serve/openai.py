@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 
 from kgt.assistant import Answer, Assistant
 from kgt.conversation import Conversation
@@ -122,15 +123,19 @@ class Personal:
         return used | ({"X-KGT-Edit": str(self.learnt.id)} if self.learnt and self.learnt.id else {})
 
 
-@router.get("/models")
-def models(request: Request, caller: Authorised) -> dict[str, Any]:
+@router.get("/models", response_model=None)
+def models(request: Request, caller: Authorised) -> dict[str, Any] | Response:
     """The models that a request may name."""
+    if proxy := request.app.state.proxy:
+        return proxy.models()  # type: ignore[no-any-return]
     return {"object": "list", "data": [_model(name) for name in _names(request.app.state.service)]}
 
 
-@router.get("/models/{name:path}")
-def model(request: Request, caller: Authorised, name: str) -> dict[str, Any]:
+@router.get("/models/{name:path}", response_model=None)
+def model(request: Request, caller: Authorised, name: str) -> dict[str, Any] | Response:
     """One model."""
+    if proxy := request.app.state.proxy:
+        return proxy.models(name)  # type: ignore[no-any-return]
     return _model(_known(request.app.state.service, name))
 
 
@@ -193,29 +198,30 @@ class _Envelope:
             text, pieces = "", 0
             for piece in words:
                 text, pieces = text + piece, pieces + 1
-            return JSONResponse(self._whole(text.strip()), headers=self._personal.headers())
-        first = next(words, None)
+            return JSONResponse(self._whole(text), headers=self._personal.headers())
+        events = self._events(next(words, None), words)
         return StreamingResponse(
-            self._events(first, words), media_type="text/event-stream",
+            events, media_type="text/event-stream",
             headers=self._personal.headers() | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            background=BackgroundTask(events.close),  # also where the client has left in the middle
         )  # fmt: skip
 
     def _whole(self, text: str) -> dict[str, Any]:
         if self._kind == "chat.completion":
-            said: dict[str, Any] = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            said: dict[str, Any] = {"message": {"role": "assistant", "content": text.strip(), "refusal": None}}
         else:
-            said = {"text": text}
+            said = {"text": text.strip()}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": self._finish(text)}
         return {
             **self._head, "object": self._kind, "choices": [choice], "usage": self._usage(text),
             "kgt": self._personal.field(),
         }  # fmt: skip
 
-    def _events(self, first: str | None, words: Iterator[str]) -> Iterator[str]:
+    def _events(self, first: str | None, words: Iterator[str]) -> Generator[str]:
         text = ""
-        if self._kind == "chat.completion":
-            yield self._event({"role": "assistant", "content": ""})
         try:
+            if self._kind == "chat.completion":
+                yield self._event({"role": "assistant", "content": ""})
             while first is not None:
                 text += first
                 yield self._event({"content": first})
@@ -291,9 +297,13 @@ def _until(words: Iterator[str] | Any, stop: str | list[str] | None) -> Iterator
 
     def texts() -> Iterator[str]:
         text = ""
-        for piece in words:
-            text += piece
-            yield text
+        try:
+            for piece in words:
+                text += piece
+                yield text
+        finally:
+            if hasattr(words, "close"):  # a reply and its words hold each other, so they would not end by themselves
+                words.close()
 
     yield from streamed(texts(), stops)
 
