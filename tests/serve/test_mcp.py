@@ -21,8 +21,8 @@ DOG = {"subject": "my dog", "relation": "is called", "object": "Rex"}
 
 
 @asynccontextmanager
-async def over_http(server: Server, key: str = "") -> AsyncIterator[Client]:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+async def over_http(server: Server, key: str, headers: dict[str, str]) -> AsyncIterator[Client]:
+    headers = headers | ({"Authorization": f"Bearer {key}"} if key else {})
     async with (
         httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(f"{server.url}/mcp", http_client=http)) as client,
@@ -45,9 +45,11 @@ async def refusal(client: Client, tool: str, **arguments: Any) -> str:
     return str(reply.content[0].text)
 
 
-def over_http_do(server: Server, work: Callable[[Client], Awaitable[Any]], key: str = "") -> Any:
+def over_http_do(
+    server: Server, work: Callable[[Client], Awaitable[Any]], key: str = "", headers: dict[str, str] | None = None
+) -> Any:
     async def run() -> Any:
-        async with over_http(server, key) as client:
+        async with over_http(server, key, headers or {}) as client:
             return await work(client)
 
     return asyncio.run(run())
@@ -141,6 +143,14 @@ def test_one_users_key_never_shows_anothers_facts(server: Server) -> None:
     over_http_do(server, snoop, server.key("ben"))
     edits = server.service.store.history("ana")
     assert [edit.added[0].triple.object for edit in edits] == ["Xanthippe"] and server.service.store.users() == ["ana"]
+
+
+def test_a_trusted_key_remembers_for_the_user_it_names(server: Server) -> None:
+    async def tell(client: Client) -> None:
+        await call(client, "remember", **DOG)
+
+    over_http_do(server, tell, server.key("app", trusted=True), {"X-KGT-User": "ana"})
+    assert server.service.store.users() == ["ana"]
 
 
 def test_no_stream_is_held_open_on_which_nothing_would_come(server: Server) -> None:

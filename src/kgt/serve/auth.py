@@ -109,7 +109,9 @@ def caller(
     _shown: Annotated[object, Depends(_bearer)],  # for the OpenAPI page's "Authorize"
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_kgt_user: Annotated[str | None, Header(description="For which user a trusted key acts.")] = None,
+    x_kgt_user: Annotated[
+        str | None, Header(description="For which user a trusted key acts.", examples=["ana"])
+    ] = None,
 ) -> Caller:
     """The caller of a request: a dependency of every route that touches a graph."""
     service: Service = request.app.state.service

@@ -22,7 +22,7 @@ from kgt.assistant import Assistant
 from kgt.errors import KGTError
 from kgt.graph import Edit
 from kgt.serve import metrics
-from kgt.serve.auth import identify, key_in
+from kgt.serve.auth import Caller, identify, key_in
 from kgt.serve.problems import as_problem
 from kgt.serve.schema import EditModel, FactModel, Name, Text, TripleModel, UsedModel
 from kgt.serve.service import Service
@@ -109,7 +109,7 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
     """Serve the tools at /mcp, each request for the user of its key; the caller runs the session manager."""
 
     def assistant(headers: Headers) -> Assistant:
-        found = identify(service, _key(headers or {}))
+        found = _caller(service, headers or {})
         return service.assistant(found.user, found.name)
 
     server = tools(assistant)
@@ -142,7 +142,7 @@ class _Keyed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            caller = identify(self._service, _key(request.headers))
+            caller = _caller(self._service, request.headers)
             scope["state"]["user"] = caller.user
             scope["app"].state.limits.count(caller.user)
         except KGTError as error:
@@ -157,8 +157,9 @@ def _refusal(problem: JSONResponse, message: str) -> JSONResponse:
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status_code, headers)
 
 
-def _key(headers: Mapping[str, str]) -> str | None:
-    return key_in(headers.get("authorization"), headers.get("x-api-key"))
+def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
+    key = key_in(headers.get("authorization"), headers.get("x-api-key"))
+    return identify(service, key).acting_for(headers.get("x-kgt-user"))
 
 
 def _edited(edit: Edit) -> EditModel:

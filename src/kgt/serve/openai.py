@@ -12,9 +12,9 @@ import time
 import uuid
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
@@ -26,16 +26,15 @@ from kgt.graph import Edit
 from kgt.lm import Message
 from kgt.serve import metrics
 from kgt.serve.auth import Authorised
-from kgt.serve.problems import MEDIA_TYPE, Problem
+from kgt.serve.problems import problems
+from kgt.serve.replies import HEADERS, STREAM, ChatReply, ModelCard, ModelList, TextReply
 from kgt.serve.schema import EditModel, UsedModel
 from kgt.serve.service import Service
 
 router = APIRouter(
     prefix="/v1",
     tags=["OpenAI-compatible"],
-    responses={
-        code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in (400, 401, 403, 404, 413, 422, 429, 502, 503)
-    },
+    responses=problems(400, 401, 403, 404, 413, 422, 429, 502, 503, 507),
 )
 MODEL = "kgt"
 """A name that always means the server's own model."""
@@ -123,7 +122,11 @@ class Personal:
         return used | ({"X-KGT-Edit": str(self.learnt.id)} if self.learnt and self.learnt.id else {})
 
 
-@router.get("/models", response_model=None)
+def _answered_with(reply: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": reply, "content": STREAM, "headers": HEADERS, "description": "The reply, or its stream."}}
+
+
+@router.get("/models", response_model=None, responses={200: {"model": ModelList}})
 def models(request: Request, caller: Authorised) -> dict[str, Any] | Response:
     """The models that a request may name."""
     if proxy := request.app.state.proxy:
@@ -131,15 +134,17 @@ def models(request: Request, caller: Authorised) -> dict[str, Any] | Response:
     return {"object": "list", "data": [_model(name) for name in _names(request.app.state.service)]}
 
 
-@router.get("/models/{name:path}", response_model=None)
-def model(request: Request, caller: Authorised, name: str) -> dict[str, Any] | Response:
+@router.get("/models/{name:path}", response_model=None, responses={200: {"model": ModelCard}})
+def model(
+    request: Request, caller: Authorised, name: Annotated[str, Path(examples=[MODEL])]
+) -> dict[str, Any] | Response:
     """One model."""
     if proxy := request.app.state.proxy:
         return proxy.models(name)  # type: ignore[no-any-return]
     return _model(_known(request.app.state.service, name))
 
 
-@router.post("/chat/completions", response_model=None)
+@router.post("/chat/completions", response_model=None, responses=_answered_with(ChatReply))
 def chat(request: Request, caller: Authorised, body: ChatRequest) -> Response:
     """Answer the last message, with the facts it asks for; what it states or corrects is learnt first."""
     service: Service = request.app.state.service
@@ -161,7 +166,7 @@ def chat(request: Request, caller: Authorised, body: ChatRequest) -> Response:
     return envelope.respond(_until(reply.words, body.stop))
 
 
-@router.post("/completions", response_model=None)
+@router.post("/completions", response_model=None, responses=_answered_with(TextReply))
 def completions(request: Request, caller: Authorised, body: CompletionRequest) -> Response:
     """Go on with a text, with the facts it asks for; nothing is learnt from it."""
     service: Service = request.app.state.service
@@ -286,7 +291,8 @@ def _conversation(messages: Sequence[ChatMessage]) -> list[Message]:
 
 
 def _decoding(body: Common, most: int | None) -> dict[str, Any]:
-    return {"max_tokens": most or MOST_TOKENS, "temperature": body.temperature or 0.0, "seed": body.seed}
+    seed = None if body.seed is None else body.seed % 2**63  # not every backend takes those below 0
+    return {"max_tokens": most or MOST_TOKENS, "temperature": body.temperature or 0.0, "seed": seed}
 
 
 def _until(words: Iterator[str] | Any, stop: str | list[str] | None) -> Iterator[str]:
