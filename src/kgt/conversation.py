@@ -10,7 +10,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from kgt.errors import BadInput
@@ -111,7 +110,7 @@ class Conversation:
         question = _question_in(message)
         asked = self._asked(question, decoding) if question else Reply()
         noted = describe(edit) + ("\n" if question else "")
-        return Reply(edit, asked.answer, chain([noted], asked.words))
+        return Reply(edit, asked.answer, _after(noted, asked.words))
 
     def learn(self, message: str) -> Edit | None:
         """Correct the last answer or add facts, where the message does either; None where it does not.
@@ -234,6 +233,11 @@ def _question_in(message: str) -> str:
     last = re.split(r"(?<=[.!])\s+", message)[-1]
     asked = re.split(r",\s+(?=(?:what|where|which|who|how|when|why|can|could|should|is|are|do|does)\b)", last)[-1]
     return asked[0].upper() + asked[1:]
+
+
+def _after(noted: str, words: Iterable[str]) -> Iterator[str]:
+    yield noted
+    yield from words
 
 
 def describe(edit: Edit) -> str:

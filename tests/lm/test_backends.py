@@ -75,6 +75,12 @@ def test_sampling_repeats_with_its_seed(backend: LanguageModel) -> None:
     assert len(set(texts)) > 1
 
 
+def test_a_temperature_of_hardly_anything_is_greedy(backend: LanguageModel) -> None:
+    greedy = "".join(backend.generate("The capital of France is", max_tokens=5))
+    for temperature in (5e-324, 1e-30, 1e-6):
+        assert "".join(backend.generate("The capital of France is", max_tokens=5, temperature=temperature)) == greedy
+
+
 def test_a_stop_string_is_never_shown_not_even_its_beginning(backend: LanguageModel) -> None:
     whole = "".join(backend.generate("1, 2, 3, 4,", max_tokens=12))
     stop = whole[5:8]

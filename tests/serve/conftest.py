@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from kgt import GraphStore, Settings
 from kgt.lm import LanguageModel
@@ -29,6 +30,7 @@ class Server:
 
     url: str
     service: Service
+    app: FastAPI
 
     def key(self, user: str, **options: Any) -> str:
         """A new key of this user's; from the first on, every request needs one."""
@@ -61,7 +63,7 @@ def serve(
         while not server.started or httpx2.get(f"{url}/readyz").status_code != 200:
             assert time.monotonic() < deadline and thread.is_alive()
             time.sleep(0.02)
-        return Server(url, service)
+        return Server(url, service, app)
 
     yield start
     for server, thread in running:

@@ -94,13 +94,17 @@ class Decoder:
         self._odds += float(with_context[token] - without[token])
 
 
+COLDEST = 1e-3
+"""A lower temperature is as good as 0; what is divided by it would leave the range of floats."""
+
+
 def draw(logp: Floats, rng: np.random.Generator, *, temperature: float = 1.0, top_k: int = 0) -> int:
-    """A token from a distribution of shape (vocabulary,): the likeliest at temperature 0 or top_k 1.
+    """A token from a distribution of shape (vocabulary,): the likeliest at temperature 0 (below COLDEST) or top_k 1.
 
     Args:
         top_k: draw from the k likeliest only; 0 is all.
     """
-    if temperature == 0 or top_k == 1:
+    if temperature < COLDEST or top_k == 1:
         return int(logp.argmax())
     among = np.argpartition(-logp, top_k - 1)[:top_k] if 0 < top_k < len(logp) else np.arange(len(logp))
     p = np.exp(log_softmax(logp[among] / np.float32(temperature)).astype(np.float64))

@@ -13,7 +13,7 @@ import torch
 from transformers import DynamicCache
 
 from kgt.lm.base import Contrast
-from kgt.lm.decoding import Stream, log_odds
+from kgt.lm.decoding import COLDEST, Stream, log_odds
 from kgt.lm.tokens import Tokens, check_room
 from kgt.lm.torch_decoding import decoded, told_by
 
@@ -46,7 +46,8 @@ class Writing:
         self._ready: list[str] = []
         self._temperature, self._contrast = temperature, contrast
         self._odds = log_odds(contrast.weight) if contrast else 0.0
-        self._sampler = torch.Generator().manual_seed(torch.seed() if seed is None else seed) if temperature else None
+        warm = temperature >= COLDEST
+        self._sampler = torch.Generator().manual_seed(torch.seed() if seed is None else seed) if warm else None
 
     def pieces(self) -> Iterator[str]:
         """What can be shown by now and was not yet given."""

@@ -6,7 +6,7 @@ import hashlib
 import io
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import PlainTextResponse
@@ -18,7 +18,7 @@ from kgt.graph import Edit, exchange
 from kgt.graph.records import MAX_ID
 from kgt.serve import metrics
 from kgt.serve.auth import Authorised
-from kgt.serve.problems import MEDIA_TYPE, Conflict, Problem
+from kgt.serve.problems import Conflict, problems
 from kgt.serve.schema import (
     AddModel,
     AnswerModel,
@@ -40,23 +40,25 @@ from kgt.serve.service import Service
 MOST = 1000
 """Longest page of a list."""
 
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problem, "description": what, "content": {MEDIA_TYPE: {}}}
-    for code, what in {
-        400: "Bad input", 401: "No valid key", 403: "Not with this key", 404: "Not there", 409: "Conflict",
-        413: "Too large", 422: "Malformed", 429: "Too many requests", 502: "The model failed",
-        503: "The database is away", 507: "The disk is full",
-    }.items()
-}  # fmt: skip
-router = APIRouter(prefix="/api", tags=["graph"], responses=_PROBLEMS)
+router = APIRouter(prefix="/api", tags=["graph"], responses=problems())
 
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Longest page.")]
-EditId = Annotated[int, Path(ge=1, le=MAX_ID)]
+EditId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 IdempotencyKey = Annotated[
     str | None,
-    Header(max_length=200, pattern=r"^[!-~]+$", description="Sent again with the same request, it changes nothing."),
+    Header(
+        max_length=200,
+        pattern=r"^[!-~]+$",
+        examples=["6b1f0c3e"],
+        description="Sent again with the same request, it changes nothing.",
+    ),
 ]
-AsOf = Annotated[str | None, Query(max_length=40, description="An edit's id, or a time with its zone (ISO 8601).")]
+AsOf = Annotated[
+    str | None, Query(max_length=40, examples=["7"], description="An edit's id, or a time with its zone (ISO 8601).")
+]
+
+
+_LINE = '{"subject": "my dog", "relation": "is", "object": "vegetarian"}\n'
 
 
 def service(request: Request) -> Service:
@@ -92,7 +94,7 @@ def teach(request: Request, caller: Authorised, body: TeachModel, idempotency_ke
 def facts(
     request: Request,
     caller: Authorised,
-    entity: Annotated[Name | None, Query(description="Only what is known about this.")] = None,
+    entity: Annotated[Name | None, Query(description="Only what is known about this.", examples=["my dog"])] = None,
     as_of: AsOf = None,
     base: Annotated[bool, Query(description="With the shared facts about the entity.")] = False,
     limit: Limit = 100,
@@ -121,8 +123,8 @@ def forget(
     request: Request,
     caller: Authorised,
     subject: Annotated[Name, Query(examples=["my dog"])],
-    relation: Annotated[Name | None, Query(description="Only this relation.")] = None,
-    object: Annotated[Name | None, Query(description="Only this fact.")] = None,
+    relation: Annotated[Name | None, Query(description="Only this relation.", examples=["is"])] = None,
+    object: Annotated[Name | None, Query(description="Only this fact.", examples=["vegetarian"])] = None,
 ) -> EditModel:
     """Forget what is known about an entity, or one relation or fact of it; an edit, so it can be undone."""
     return _edited(service(request).graph(caller.user, caller.name).forget(subject, relation, object))
@@ -133,7 +135,9 @@ def edits(
     request: Request,
     caller: Authorised,
     limit: Limit = 100,
-    before: Annotated[int | None, Query(ge=1, le=MAX_ID, description="Only edits before this one.")] = None,
+    before: Annotated[
+        int | None, Query(ge=1, le=MAX_ID, description="Only edits before this one.", examples=[8])
+    ] = None,
 ) -> Edits:
     """The user's edits, the newest first."""
     found = service(request).store.history(caller.user, limit + 1, before)
@@ -164,13 +168,15 @@ def explain(
     request: Request,
     caller: Authorised,
     query: Annotated[Text, Query(examples=["What should I feed my dog?"])],
-    subject: Annotated[Name | None, Query()] = None,
+    subject: Annotated[Name | None, Query(description="The entity it is about.", examples=["my dog"])] = None,
 ) -> ExplanationModel:
     """Why a question is answered as it is: every fact considered, its probability and its edits."""
     return ExplanationModel.of(service(request).assistant(caller.user).explain(query, subject=subject))
 
 
-@router.get("/export", response_class=PlainTextResponse)
+@router.get(
+    "/export", response_class=PlainTextResponse, responses={200: {"content": {"text/plain": {"example": _LINE}}}}
+)
 def export(
     request: Request, caller: Authorised, format: Annotated[exchange.Format, Query()] = "jsonl"
 ) -> PlainTextResponse:
@@ -222,7 +228,7 @@ def everything(request: Request, caller: Authorised) -> Everything:
 def erase(
     request: Request,
     caller: Authorised,
-    confirm: Annotated[str, Query(description="The user's name, to be sure.")],
+    confirm: Annotated[str, Query(description="The user's name, to be sure.", examples=["ana"])],
 ) -> Erased:
     """Erase everything of the user for good, history and keys included. There is no undo."""
     if confirm != caller.user:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI, Request
@@ -18,7 +19,8 @@ from kgt import __version__
 from kgt.serve import api, mcp, openai
 from kgt.serve.limits import BodyLimit, LocalOnly, Rate
 from kgt.serve.logs import RequestLog
-from kgt.serve.problems import answer_with_problems, problem
+from kgt.serve.openapi import describe
+from kgt.serve.problems import answer_with_problems, problem, problems
 from kgt.serve.proxy import Proxy
 from kgt.serve.service import Service
 from kgt.serve.settings import Serving
@@ -69,6 +71,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
     app.include_router(openai.router)
     tools = mcp.mount(app, service)
     _add_operations(app, service)
+    describe(app)
     app.add_middleware(BodyLimit, most=serving.max_body)
     if serving.cors:
         app.add_middleware(
@@ -82,12 +85,14 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:
-    @app.get("/healthz", tags=["operations"])
+    @app.get("/healthz", tags=["operations"], responses=_shown({"status": "ok"}))
     async def alive() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["operations"], responses={503: {"description": "Not ready"}})
+    @app.get(
+        "/readyz", tags=["operations"], responses=_shown({"status": "ready", "model": "smollm2-135m"}) | problems(503)
+    )
     def ready(request: Request) -> Response:
         """Whether model and database are there."""
         if not service.loaded:
@@ -95,10 +100,18 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         service.store.ping()
         return JSONResponse({"status": "ready", "model": service.model.name})
 
-    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse, responses=_shown(_COUNTED))
     def metrics() -> Response:
         """Counts and times for Prometheus."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+_COUNTED = 'kgt_edits_total{kind="teach"} 1.0\n'
+
+
+def _shown(example: object) -> dict[int | str, dict[str, Any]]:
+    kind = "text/plain" if isinstance(example, str) else "application/json"
+    return {200: {"content": {kind: {"example": example}}}}
 
 
 def _told(loading: asyncio.Task[None]) -> None:

@@ -78,14 +78,14 @@ def hashed(key: str) -> str:
 
 
 def identify(service: Service, key: str | None) -> Caller:
-    """Who holds this key.
+    """Who holds this key; where none is needed, one that is not ours says nothing: many clients must send one.
 
     Raises:
         Unauthorised: the key is missing where one is needed, unknown or expired.
     """
+    if not (key or "").startswith(PREFIX) and service.keyless and not service.store.has_keys():
+        return Caller(service.settings.user)
     if not key:
-        if service.keyless and not service.store.has_keys():
-            return Caller(service.settings.user)
         raise Unauthorised(
             "This server needs an API key.", "Send `Authorization: Bearer kgt_…`; `kgt user add NAME` makes one."
         )
@@ -110,7 +110,9 @@ async def caller(
     _shown: Annotated[object, Depends(_bearer)],  # for the OpenAPI page's "Authorize"
     authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
     x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_kgt_user: Annotated[str | None, Header(description="For which user a trusted key acts.")] = None,
+    x_kgt_user: Annotated[
+        str | None, Header(description="For which user a trusted key acts.", examples=["ana"])
+    ] = None,
 ) -> Caller:
     """The caller of a request: a dependency of every route that touches a graph."""
     service: Service = request.app.state.service

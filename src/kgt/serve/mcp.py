@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
 from fastapi import FastAPI
+from fastapi.responses import JSONResponse
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.transport_security import TransportSecuritySettings
@@ -20,7 +22,7 @@ from kgt.assistant import Assistant
 from kgt.errors import KGTError
 from kgt.graph import Edit
 from kgt.serve import metrics
-from kgt.serve.auth import identify, key_in
+from kgt.serve.auth import Caller, identify, key_in
 from kgt.serve.problems import as_problem
 from kgt.serve.schema import EditModel, FactModel, Name, Text, TripleModel, UsedModel
 from kgt.serve.service import Service
@@ -33,6 +35,8 @@ answer was wrong, and `forget` when asked to. Never store what the user did not 
 
 Headers = Mapping[str, str] | None
 SetUp = Callable[[Headers], Assistant]
+REFUSED = -32000
+"""JSON-RPC's first number for a server's own errors."""
 MOST = 200
 """Most facts in one reply: a model has to read them."""
 
@@ -105,7 +109,7 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
     """Serve the tools at /mcp, each request for the user of its key; the caller runs the session manager."""
 
     def assistant(headers: Headers) -> Assistant:
-        found = identify(service, _key(headers or {}))
+        found = _caller(service, headers or {})
         return service.assistant(found.user, found.name)
 
     server = tools(assistant)
@@ -113,7 +117,8 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
         json_response=True, stateless_http=True,  # no state here: any server may take the next request
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the app sees to it
     )  # fmt: skip
-    app.router.routes.append(Route("/mcp", _Keyed(inner, service), methods=["GET", "POST", "DELETE"]))
+    # No GET: it would hold a stream open on which, without a state, nothing ever comes.
+    app.router.routes.append(Route("/mcp", _Keyed(inner, service), methods=["POST"]))
     return server
 
 
@@ -137,16 +142,24 @@ class _Keyed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            caller = identify(self._service, _key(request.headers))
+            caller = _caller(self._service, request.headers)
             scope["state"]["user"] = caller.user
             scope["app"].state.limits.count(caller.user)
         except KGTError as error:
-            return await as_problem(request, error)(scope, receive, send)
+            return await _refusal(as_problem(request, error), str(error))(scope, receive, send)
         await self._app(scope, receive, send)
 
 
-def _key(headers: Mapping[str, str]) -> str | None:
-    return key_in(headers.get("authorization"), headers.get("x-api-key"))
+def _refusal(problem: JSONResponse, message: str) -> JSONResponse:
+    """A problem as JSON-RPC has errors: the SDK's client tells its user nothing of others."""
+    error = {"code": REFUSED, "message": message, "data": json.loads(bytes(problem.body))}
+    headers = {name: problem.headers[name] for name in ("www-authenticate", "retry-after") if name in problem.headers}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status_code, headers)
+
+
+def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
+    key = key_in(headers.get("authorization"), headers.get("x-api-key"))
+    return identify(service, key).acting_for(headers.get("x-kgt-user"))
 
 
 def _edited(edit: Edit) -> EditModel:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.background import BackgroundTask
 
 from kgt.assistant import Answer, Assistant
 from kgt.conversation import Conversation
@@ -25,16 +26,15 @@ from kgt.graph import Edit
 from kgt.lm import Message
 from kgt.serve import metrics
 from kgt.serve.auth import Authorised
-from kgt.serve.problems import MEDIA_TYPE, Problem
+from kgt.serve.problems import problems
+from kgt.serve.replies import HEADERS, STREAM, ChatReply, ModelCard, ModelList, TextReply
 from kgt.serve.schema import EditModel, UsedModel
 from kgt.serve.service import Service
 
 router = APIRouter(
     prefix="/v1",
     tags=["OpenAI-compatible"],
-    responses={
-        code: {"model": Problem, "content": {MEDIA_TYPE: {}}} for code in (400, 401, 403, 404, 413, 422, 429, 502, 503)
-    },
+    responses=problems(400, 401, 403, 404, 413, 422, 429, 502, 503, 507),
 )
 MODEL = "kgt"
 """A name that always means the server's own model."""
@@ -122,19 +122,29 @@ class Personal:
         return used | ({"X-KGT-Edit": str(self.learnt.id)} if self.learnt and self.learnt.id else {})
 
 
-@router.get("/models")
-def models(request: Request, caller: Authorised) -> dict[str, Any]:
+def _answered_with(reply: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    return {200: {"model": reply, "content": STREAM, "headers": HEADERS, "description": "The reply, or its stream."}}
+
+
+@router.get("/models", response_model=None, responses={200: {"model": ModelList}})
+def models(request: Request, caller: Authorised) -> dict[str, Any] | Response:
     """The models that a request may name."""
+    if proxy := request.app.state.proxy:
+        return proxy.models()  # type: ignore[no-any-return]
     return {"object": "list", "data": [_model(name) for name in _names(request.app.state.service)]}
 
 
-@router.get("/models/{name:path}")
-def model(request: Request, caller: Authorised, name: str) -> dict[str, Any]:
+@router.get("/models/{name:path}", response_model=None, responses={200: {"model": ModelCard}})
+def model(
+    request: Request, caller: Authorised, name: Annotated[str, Path(examples=[MODEL])]
+) -> dict[str, Any] | Response:
     """One model."""
+    if proxy := request.app.state.proxy:
+        return proxy.models(name)  # type: ignore[no-any-return]
     return _model(_known(request.app.state.service, name))
 
 
-@router.post("/chat/completions", response_model=None)
+@router.post("/chat/completions", response_model=None, responses=_answered_with(ChatReply))
 def chat(request: Request, caller: Authorised, body: ChatRequest) -> Response:
     """Answer the last message, with the facts it asks for; what it states or corrects is learnt first."""
     service: Service = request.app.state.service
@@ -156,7 +166,7 @@ def chat(request: Request, caller: Authorised, body: ChatRequest) -> Response:
     return envelope.respond(_until(reply.words, body.stop))
 
 
-@router.post("/completions", response_model=None)
+@router.post("/completions", response_model=None, responses=_answered_with(TextReply))
 def completions(request: Request, caller: Authorised, body: CompletionRequest) -> Response:
     """Go on with a text, with the facts it asks for; nothing is learnt from it."""
     service: Service = request.app.state.service
@@ -193,29 +203,30 @@ class _Envelope:
             text, pieces = "", 0
             for piece in words:
                 text, pieces = text + piece, pieces + 1
-            return JSONResponse(self._whole(text.strip()), headers=self._personal.headers())
-        first = next(words, None)
+            return JSONResponse(self._whole(text), headers=self._personal.headers())
+        events = self._events(next(words, None), words)
         return StreamingResponse(
-            self._events(first, words), media_type="text/event-stream",
+            events, media_type="text/event-stream",
             headers=self._personal.headers() | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+            background=BackgroundTask(events.close),  # also where the client has left in the middle
         )  # fmt: skip
 
     def _whole(self, text: str) -> dict[str, Any]:
         if self._kind == "chat.completion":
-            said: dict[str, Any] = {"message": {"role": "assistant", "content": text, "refusal": None}}
+            said: dict[str, Any] = {"message": {"role": "assistant", "content": text.strip(), "refusal": None}}
         else:
-            said = {"text": text}
+            said = {"text": text.strip()}
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": self._finish(text)}
         return {
             **self._head, "object": self._kind, "choices": [choice], "usage": self._usage(text),
             "kgt": self._personal.field(),
         }  # fmt: skip
 
-    def _events(self, first: str | None, words: Iterator[str]) -> Iterator[str]:
+    def _events(self, first: str | None, words: Iterator[str]) -> Generator[str]:
         text = ""
-        if self._kind == "chat.completion":
-            yield self._event({"role": "assistant", "content": ""})
         try:
+            if self._kind == "chat.completion":
+                yield self._event({"role": "assistant", "content": ""})
             while first is not None:
                 text += first
                 yield self._event({"content": first})
@@ -280,7 +291,8 @@ def _conversation(messages: Sequence[ChatMessage]) -> list[Message]:
 
 
 def _decoding(body: Common, most: int | None) -> dict[str, Any]:
-    return {"max_tokens": most or MOST_TOKENS, "temperature": body.temperature or 0.0, "seed": body.seed}
+    seed = None if body.seed is None else body.seed % 2**63  # not every backend takes those below 0
+    return {"max_tokens": most or MOST_TOKENS, "temperature": body.temperature or 0.0, "seed": seed}
 
 
 def _until(words: Iterator[str] | Any, stop: str | list[str] | None) -> Iterator[str]:
@@ -291,9 +303,13 @@ def _until(words: Iterator[str] | Any, stop: str | list[str] | None) -> Iterator
 
     def texts() -> Iterator[str]:
         text = ""
-        for piece in words:
-            text += piece
-            yield text
+        try:
+            for piece in words:
+                text += piece
+                yield text
+        finally:
+            if hasattr(words, "close"):  # a reply and its words hold each other, so they would not end by themselves
+                words.close()
 
     yield from streamed(texts(), stops)
 

@@ -11,12 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kgt.errors import BadInput, GraphError, KGTError, ModelError, NotFound
 from kgt.serve.auth import Forbidden, Unauthorised
 from kgt.serve.limits import TooMany
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 DISK_FULL = "disk is full"
 
 
@@ -46,6 +48,18 @@ class Problem(BaseModel):
     detail: str = Field(examples=["The query is empty."])
     hint: str = Field("", examples=["Ask a question."], description="What to do next.")
     request_id: str = Field("", examples=["3f1c9a52b0d84c1f"])
+
+
+_MEANINGS = {
+    400: "Bad input", 401: "No valid key", 403: "Not with this key", 404: "Not there", 409: "Conflict",
+    413: "Too large", 422: "Malformed", 429: "Too many requests", 502: "The model failed",
+    503: "Not ready, or the database is away", 507: "The disk is full",
+}  # fmt: skip
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """These problems as a route's description has them; of every kind, if none is named."""
+    return {status: {"model": Problem, "description": _MEANINGS[status]} for status in statuses or _MEANINGS}
 
 
 def problem(request: Request, status: int, detail: str, hint: str = "", **headers: str) -> JSONResponse:
@@ -102,6 +116,8 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(request))
         hint = "See /docs for the routes." if error.status_code in (404, 405) else ""
         return problem(request, error.status_code, str(error.detail).rstrip(".") + ".", hint, **headers)
 
@@ -109,6 +125,12 @@ def answer_with_problems(app: FastAPI) -> None:
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem(request, 500, "Something went wrong in the server.", "Look for the request's id in its log.")
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes with this path; Starlette names those of the first."""
+    routes, scope = request.app.routes, request.scope
+    return [m for m in METHODS if any(r.matches({**scope, "method": m})[0] is Match.FULL for r in routes)]
 
 
 def _storable(text: str) -> str:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx2
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.background import BackgroundTask
 
 from kgt.errors import ModelError
 from kgt.serve.settings import Serving
@@ -41,12 +43,35 @@ class Proxy:
         """Close the connections."""
         self._client.close()
 
+    def models(self, name: str = "") -> Response:
+        """The other server's list of models, or what it says of one."""
+        response = self._sent(self._client.build_request("GET", f"models/{quote(name)}" if name else "models"))
+        return _as_it_came(response, {})
+
     def chat(self, body: ChatRequest, personal: Personal) -> Response:
         """The other server's reply, with the field `kgt` added to it."""
         request = self._client.build_request("POST", "chat/completions", json=self._asked(body, personal))
+        response = self._sent(request, stream=bool(body.stream))
+        headers = personal.headers()
+        if response.status_code >= 400:
+            return _as_it_came(response, headers)
+        if body.stream:
+            return StreamingResponse(
+                _passed_on(response, personal), media_type="text/event-stream",
+                headers=headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+                background=BackgroundTask(response.close),  # also where the client has left in the middle
+            )  # fmt: skip
+        try:
+            whole = response.json()
+            return JSONResponse({**whole, "kgt": personal.field()}, headers=headers)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"{self._url} did not answer with a JSON object.", "Check --upstream.") from error
+
+    def _sent(self, request: httpx2.Request, stream: bool = False) -> httpx2.Response:
+        """The reply, read to its end unless it is a stream."""
         try:
             response = self._client.send(request, stream=True)
-            if response.status_code >= 400 or not body.stream:
+            if response.status_code >= 400 or not stream:
                 response.read()
                 response.close()
         except httpx2.TimeoutException as error:
@@ -56,20 +81,7 @@ class Proxy:
                 f"{self._url} cannot be reached: {error}.",
                 "Check --upstream; what was learnt is kept.",
             ) from error
-        headers = personal.headers()
-        if response.status_code >= 400:  # as it came: the client knows its server's errors
-            kind = response.headers.get("content-type")
-            return Response(response.content, response.status_code, headers, media_type=kind)
-        if body.stream:
-            return StreamingResponse(
-                _passed_on(response, personal), media_type="text/event-stream",
-                headers=headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-            )  # fmt: skip
-        try:
-            whole = response.json()
-            return JSONResponse({**whole, "kgt": personal.field()}, headers=headers)
-        except (ValueError, TypeError) as error:
-            raise ModelError(f"{self._url} did not answer with a JSON object.", "Check --upstream.") from error
+        return response
 
     def _asked(self, body: ChatRequest, personal: Personal) -> dict[str, Any]:
         """The request as the client sent it, without KGT's field, and with the facts in its system message."""
@@ -85,6 +97,11 @@ class Proxy:
             else:
                 messages.insert(0, {"role": "system", "content": text})
         return asked
+
+
+def _as_it_came(response: httpx2.Response, headers: dict[str, str]) -> Response:
+    """Also errors: the client knows its server's."""
+    return Response(response.content, response.status_code, headers, media_type=response.headers.get("content-type"))
 
 
 def _passed_on(response: httpx2.Response, personal: Personal) -> Iterator[str]:

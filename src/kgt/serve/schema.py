@@ -34,7 +34,7 @@ class TripleModel(Model):
 
 
 class FactModel(TripleModel):
-    source: Literal["base", "user"] = Field(description="Shared by all, or this user's own.")
+    source: Literal["base", "user"] = Field(description="Shared by all, or this user's own.", examples=["user"])
     edit: int | None = Field(None, description="The edit that put it there.", examples=[1])
     query: str = Field("", description="The question that edit answered.", examples=["What does my dog eat?"])
 
@@ -69,23 +69,26 @@ class UsedModel(TripleModel):
         return cls(subject=z.subject, relation=z.relation, object=z.object, probability=candidate.probability)
 
 
+_SHARED = {"subject": "dog", "relation": "CapableOf", "object": "eat meat"}
+
+
 class EditModel(BaseModel):
     """One change of the user's graph."""
 
     id: int | None = Field(description="None where nothing was stored: known already, or a dry run.", examples=[1])
-    time: datetime | None
+    time: datetime | None = Field(examples=["2026-01-31T12:00:00Z"])
     kind: str = Field(examples=["teach"])
     query: str = Field(examples=["What does my dog eat?"])
     answer: str = Field(examples=["No, my dog is vegetarian."])
     added: list[ScoredModel]
-    removed: list[ScoredModel]
-    loss_before: float | None = Field(description="Eq. 7 before the edit; None where it was infinite.")
-    loss_after: float | None
-    stop_reason: str
-    milliseconds: float | None
-    model: str
-    said_by: str
-    undoes: int | None = Field(description="The edit that this one reverses.")
+    removed: list[ScoredModel] = Field(examples=[[_SHARED | {"reasoning": 0.0, "retrieval": 0.61}]])
+    loss_before: float | None = Field(description="Eq. 7 before the edit; None where it was infinite.", examples=[None])
+    loss_after: float | None = Field(examples=[0.212])
+    stop_reason: str = Field(examples=["loss"])
+    milliseconds: float | None = Field(examples=[105.2])
+    model: str = Field(examples=["smollm2-135m"])
+    said_by: str = Field(examples=["ana"])
+    undoes: int | None = Field(description="The edit that this one reverses.", examples=[None])
 
     @classmethod
     def of(cls, edit: Edit) -> Self:
@@ -100,11 +103,11 @@ class EditModel(BaseModel):
 
 
 class AnswerModel(BaseModel):
-    query: str
+    query: str = Field(examples=["What should I feed my dog?"])
     text: str = Field(examples=["Your dog would like a vegetarian diet."])
     subject: str = Field(description="The entity the question is about.", examples=["my dog"])
     facts: list[UsedModel] = Field(description="The facts that decided the answer.")
-    none: Probability = Field(description="Probability that no stored fact answers the question.")
+    none: Probability = Field(description="Probability that no stored fact answers the question.", examples=[0.11])
 
     @classmethod
     def of(cls, answer: Answer) -> Self:
@@ -115,16 +118,16 @@ class AnswerModel(BaseModel):
 
 
 class ReasonModel(UsedModel):
-    used: bool
-    source: str
-    edits: list[int] = Field(description="The edits that made the fact.")
+    used: bool = Field(examples=[True])
+    source: str = Field(examples=["user"])
+    edits: list[int] = Field(description="The edits that made the fact.", examples=[[1]])
 
 
 class ExplanationModel(BaseModel):
-    query: str
-    subject: str
-    linked_by: str
-    none: Probability
+    query: str = Field(examples=["What should I feed my dog?"])
+    subject: str = Field(examples=["my dog"])
+    linked_by: str = Field(description="How the question's entity was found.", examples=["possession"])
+    none: Probability = Field(description="Probability that no stored fact answers the question.", examples=[0.11])
     reasons: list[ReasonModel]
 
     @classmethod
@@ -163,31 +166,31 @@ class AddModel(Model):
 
 class Facts(BaseModel):
     items: list[FactModel]
-    next: int | None = Field(None, description="The offset of the next page, if there is one.")
+    next: int | None = Field(None, description="The offset of the next page, if there is one.", examples=[None])
 
 
 class Edits(BaseModel):
     items: list[EditModel]
-    next: int | None = Field(None, description="`before` of the next page, if there is one.")
+    next: int | None = Field(None, description="`before` of the next page, if there is one.", examples=[None])
 
 
 class Me(BaseModel):
-    user: str
-    trusted: bool = Field(description="May act for other users.")
-    edits: int
+    user: str = Field(examples=["ana"])
+    trusted: bool = Field(description="May act for other users.", examples=[False])
+    edits: int = Field(description="How many edits there are.", examples=[1])
 
 
 class Everything(BaseModel):
     """All that is stored about a user."""
 
-    user: str
+    user: str = Field(examples=["ana"])
     facts: list[FactModel]
     edits: list[EditModel]
-    keys: list[dict[str, Any]] = Field(description="Names and times of the user's API keys.")
+    keys: list[dict[str, Any]] = Field(description="Names and times of the user's API keys.", examples=[[]])
 
 
 class Erased(BaseModel):
-    erased: str
+    erased: str = Field(examples=["ana"])
 
 
 def _finite(loss: float | None) -> float | None:
