@@ -9,7 +9,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kgt.errors import KGTError
@@ -57,7 +57,7 @@ class LocalNames:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Request(scope).url.hostname if scope["type"] in ("http", "websocket") else "localhost"
+        host = HTTPConnection(scope).url.hostname if scope["type"] in ("http", "websocket") else "localhost"
         if host in ("localhost", "127.0.0.1", "::1"):
             return await self._app(scope, receive, send)
         if scope["type"] == "websocket":

@@ -1,0 +1,163 @@
+"""The picture of the graph: what an ECharts force layout is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from nicegui import ui
+
+from kgt.serve.page.parts import el
+from kgt.serve.page.visit import MOST, Marks, View, Visit
+from kgt.triple import Triple, as_words
+
+Kind = Literal["own", "base", "used", "added", "removed"]
+LABELLED = 14
+"""Up to so many facts, each line bears its relation; beyond, only those that matter now."""
+_COLOR = {
+    "own": "var(--edge)", "base": "var(--line)", "used": "var(--accent)",
+    "added": "var(--added)", "removed": "var(--removed)",
+}  # fmt: skip
+_SAYS = {"used": "used for the answer", "added": "added", "removed": "removed"}
+
+
+class Graph:
+    """The picture, and in words what it shows."""
+
+    def __init__(self, visit: Visit) -> None:
+        self._visit = visit
+        with el("figure", "picture"):
+            self._chart = ui.echart(options(View(), Marks()), renderer="svg").classes("chart")
+            self._chart.props.update({"role": "img", "aria-label": "Your knowledge graph; all facts are listed below"})
+            self._empty = el("p", "empty", "Nothing is known about you yet. Say something, and it appears here.")
+            with el("figcaption", "caption"):
+                self._caption = el("span", "quiet", "")
+                with el("span", "legend"):
+                    for kind, says in _SAYS.items():
+                        el("span", kind, says)
+        visit.on(self._chart, "componentClick", self._chosen, "(e) => emit(e.dataType, e.data.id || e.data.source)")
+        visit.panels.append(self._show)
+
+    async def _chosen(self, clicked: Any) -> None:
+        """Show what is known about the entity that was clicked."""
+        self._visit.entity, self._visit.search = clicked[1], ""
+        await self._visit.refresh()
+
+    def _show(self) -> None:
+        view, marks = self._visit.view, self._visit.marks
+        self._chart.options.clear()
+        self._chart.options.update(options(view, marks, self._visit.entity))
+        self._chart.update()
+        drawn = drawn_facts(view, marks)
+        self._empty.set_visibility(not drawn)
+        own = len(view.facts)
+        self._caption.set_text(f"Your newest {MOST} facts" if view.more else f"{own} {'fact' if own == 1 else 'facts'}")
+
+
+def drawn_facts(view: View, marks: Marks) -> dict[Triple, Kind]:
+    """Every fact in the picture, and what there is to say of it now."""
+    kinds: dict[Triple, Kind] = {f.triple: "base" for f in view.around}
+    kinds |= dict.fromkeys((f.triple for f in view.facts), "own")
+    kinds |= dict.fromkeys(marks.removed, "removed")
+    kinds |= dict.fromkeys(marks.used, "used")
+    return kinds | dict.fromkeys(marks.added, "added")
+
+
+def options(view: View, marks: Marks, chosen: str = "") -> dict[str, Any]:
+    """The options of an ECharts graph series. Colours are the page's own, so that they follow its theme."""
+    drawn = drawn_facts(view, marks)
+    degrees = Counter(end for z in drawn for end in (z.key[0], z.key[2]))
+    labelled = len(drawn) <= LABELLED
+    parallel: Counter[frozenset[str]] = Counter()
+    lines = []
+    for z, kind in drawn.items():
+        ends = frozenset((z.key[0], z.key[2]))
+        lines.append(_line(z, kind, labelled, 0.18 * parallel[ends]))
+        parallel[ends] += 1
+    size = len(degrees)
+    return {
+        "animationDurationUpdate": 400,
+        "series": [
+            {
+                "type": "graph",
+                "layout": "force",
+                "roam": True,
+                "draggable": True,
+                "data": [_node(*named, degrees, drawn, chosen) for named in _names(drawn).items()],
+                "links": lines,
+                "force": {
+                    "repulsion": 1100 if size < 20 else 500 if size < 80 else 180,
+                    "edgeLength": 130 if size < 20 else 80,
+                    "gravity": 0.12,
+                    "layoutAnimation": False,
+                },
+                "edgeSymbol": ["none", "arrow"],
+                "edgeSymbolSize": 7,
+                "labelLayout": {"hideOverlap": True},
+                "emphasis": {"focus": "adjacency", "scale": False, "lineStyle": {"color": "inherit", "width": 2}},
+                "scaleLimit": {"min": 0.3, "max": 4},
+            }
+        ],
+    }
+
+
+def _names(drawn: Iterable[Triple]) -> dict[str, str]:
+    """Every entity, by its key, as it was first written."""
+    names: dict[str, str] = {}
+    for z in drawn:
+        names.setdefault(z.key[0], z.subject)
+        names.setdefault(z.key[2], z.object)
+    return names
+
+
+def _node(key: str, name: str, degrees: Counter[str], drawn: dict[Triple, Kind], chosen: str) -> dict[str, Any]:
+    kinds = {kind for z, kind in drawn.items() if key in (z.key[0], z.key[2])}
+    kind = next((k for k in ("added", "used", "removed", "own") if k in kinds), "base")
+    is_subject = any(z.key[0] == key for z in drawn)
+    matters = kind in _SAYS
+    color = _COLOR[kind] if matters else "var(--node)" if is_subject else "var(--leaf)"
+    return {
+        "id": key,
+        "name": name,
+        "symbolSize": min(34, 9 + 3 * degrees[key] ** 0.7 + (4 if matters else 0)),
+        "itemStyle": {
+            "color": color,
+            "borderColor": "var(--ink)" if key == chosen else "var(--paper)",
+            "borderWidth": 2,
+        },
+        "emphasis": {"itemStyle": {"color": "inherit"}},
+        "label": {
+            "show": True,
+            "position": "bottom",
+            "distance": 4,
+            "width": 130,
+            "overflow": "truncate",
+            "color": "var(--ink)" if is_subject or matters else "var(--muted)",
+            "fontFamily": "Roboto, sans-serif",
+            "fontSize": 12.5 if is_subject or matters else 11.5,
+            "fontWeight": 500 if is_subject or matters else 400,
+        },
+    }
+
+
+def _line(z: Triple, kind: Kind, labelled: bool, curve: float) -> dict[str, Any]:
+    matters = kind in _SAYS
+    return {
+        "source": z.key[0],
+        "target": z.key[2],
+        "lineStyle": {
+            "color": _COLOR[kind],
+            "width": 2.5 if matters else 1.2,
+            "type": "dashed" if kind == "removed" else "solid",
+            "opacity": 1,
+            "curveness": curve,
+        },
+        "label": {
+            "show": matters or labelled,
+            "formatter": as_words(z.relation).lower().replace("{", "("),
+            "color": _COLOR[kind] if matters else "var(--muted)",
+            "fontFamily": "Roboto, sans-serif",
+            "fontSize": 11,
+        },
+    }
