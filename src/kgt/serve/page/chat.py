@@ -15,7 +15,7 @@ from kgt.serve.page.parts import button, changes, el, probability, triple
 from kgt.serve.page.visit import Visit, next_words
 from kgt.triple import Triple
 
-STARTERS = ("What does my dog eat?", "My sister Ana lives in Lisbon.", "I work the night shift.")
+STARTERS = ("What does my dog eat?", "My sister Ana lives in Lisbon.", "My favourite colour is green.")
 _ENTER = "(e) => { if (!e.shiftKey && !e.isComposing) { e.preventDefault(); emit(e.target.value); } }"
 
 
@@ -28,7 +28,7 @@ class Chat:
         with el("div", "scroller"), el("div", "messages", role="log", aria_label="Messages") as self._log:
             self._intro()
         with el("form", "composer") as form:
-            self._box = ui.textarea(placeholder="Ask, correct, or tell something").props("borderless autogrow")
+            self._box = ui.textarea(placeholder="Ask, correct, or tell something").props("borderless autogrow rows=1")
             self._box.props["aria-label"] = "Message"
             send = button("Send", "send", icon="arrow_upward")
         form.on("submit.prevent", js_handler="() => {}")
@@ -57,6 +57,7 @@ class Chat:
             self._box.value = message
             raise
         finally:
+            text.classes(remove="waiting")
             self._busy = False
 
     async def _answer(self, message: str, said: Element, text: ui.label) -> None:

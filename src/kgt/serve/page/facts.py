@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from nicegui import ui
 
 from kgt.graph import Fact
 from kgt.serve.page.parts import button, el, triple
-from kgt.serve.page.visit import MOST, Visit
+from kgt.serve.page.visit import ROWS, Visit
 from kgt.triple import Triple
 
 PARTS = ("subject", "relation", "object")
@@ -20,6 +21,7 @@ class Facts:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._editing: Triple | None = None
+        self._shown: object = None
         with el("section", "facts", aria_label="Facts"):
             with el("div", "tools"):
                 self._search = ui.input(placeholder="Search facts").props("borderless dense clearable debounce=250")
@@ -46,6 +48,10 @@ class Facts:
 
     def _show(self) -> None:
         visit = self._visit
+        shown = (visit.view.found, visit.view.more_found, visit.entity, visit.search, copy(visit.marks))
+        if shown == self._shown:
+            return
+        self._shown = shown
         self._about.clear()
         with self._about:
             if visit.entity:
@@ -53,7 +59,7 @@ class Facts:
                 el("span", "", f"About {name}")
                 visit.on(button("Show all facts", icon="close"), "click", self.all)
             if visit.view.more_found:
-                el("span", "quiet", f"The first {MOST} are shown; search for others.")
+                el("span", "quiet", f"The first {ROWS} are listed; search for others.")
         self._list.clear()
         with self._list:
             for fact in visit.view.found:

@@ -8,13 +8,14 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-from kgt.serve.page.parts import el
+from kgt.serve.page.parts import el, spoken
 from kgt.serve.page.visit import MOST, Marks, View, Visit
-from kgt.triple import Triple, as_words
+from kgt.triple import Triple
 
 Kind = Literal["own", "base", "used", "added", "removed"]
-LABELLED = 14
-"""Up to so many facts, each line bears its relation; beyond, only those that matter now."""
+RELATIONS, NAMES = 14, 60
+"""Up to so many facts, each line bears its relation, and every entity its name; beyond, those that matter now. The
+rest appear under the pointer."""
 _COLOR = {
     "own": "var(--edge)", "base": "var(--line)", "used": "var(--accent)",
     "added": "var(--added)", "removed": "var(--removed)",
@@ -36,6 +37,7 @@ class Graph:
                 with el("span", "legend"):
                     for kind, says in _SAYS.items():
                         el("span", kind, says)
+        self._chart.on("chart:rendered", js_handler=f"() => kgt.settle({self._chart.id})")
         visit.on(self._chart, "componentClick", self._chosen, "(e) => emit(e.dataType, e.data.id || e.data.source)")
         visit.panels.append(self._show)
 
@@ -57,8 +59,8 @@ class Graph:
 
 def drawn_facts(view: View, marks: Marks) -> dict[Triple, Kind]:
     """Every fact in the picture, and what there is to say of it now."""
-    kinds: dict[Triple, Kind] = {f.triple: "base" for f in view.around}
-    kinds |= dict.fromkeys((f.triple for f in view.facts), "own")
+    kinds: dict[Triple, Kind] = {f.triple: "own" for f in view.facts}
+    kinds |= dict.fromkeys((f.triple for f in view.around), "base")
     kinds |= dict.fromkeys(marks.removed, "removed")
     kinds |= dict.fromkeys(marks.used, "used")
     return kinds | dict.fromkeys(marks.added, "added")
@@ -68,14 +70,13 @@ def options(view: View, marks: Marks, chosen: str = "") -> dict[str, Any]:
     """The options of an ECharts graph series. Colours are the page's own, so that they follow its theme."""
     drawn = drawn_facts(view, marks)
     degrees = Counter(end for z in drawn for end in (z.key[0], z.key[2]))
-    labelled = len(drawn) <= LABELLED
+    labelled = len(drawn) <= RELATIONS
     parallel: Counter[frozenset[str]] = Counter()
     lines = []
     for z, kind in drawn.items():
         ends = frozenset((z.key[0], z.key[2]))
         lines.append(_line(z, kind, labelled, 0.18 * parallel[ends]))
         parallel[ends] += 1
-    size = len(degrees)
     return {
         "animationDurationUpdate": 400,
         "series": [
@@ -87,9 +88,9 @@ def options(view: View, marks: Marks, chosen: str = "") -> dict[str, Any]:
                 "data": [_node(*named, degrees, drawn, chosen) for named in _names(drawn).items()],
                 "links": lines,
                 "force": {
-                    "repulsion": 1100 if size < 20 else 500 if size < 80 else 180,
-                    "edgeLength": 130 if size < 20 else 80,
-                    "gravity": 0.12,
+                    "repulsion": 700,
+                    "edgeLength": 120,
+                    "gravity": 0.2,
                     "layoutAnimation": False,
                 },
                 "edgeSymbol": ["none", "arrow"],
@@ -113,7 +114,7 @@ def _names(drawn: Iterable[Triple]) -> dict[str, str]:
 
 def _node(key: str, name: str, degrees: Counter[str], drawn: dict[Triple, Kind], chosen: str) -> dict[str, Any]:
     kinds = {kind for z, kind in drawn.items() if key in (z.key[0], z.key[2])}
-    kind = next((k for k in ("added", "used", "removed", "own") if k in kinds), "base")
+    kind = next((k for k in ("added", "used", "own", "removed") if k in kinds), "base")
     is_subject = any(z.key[0] == key for z in drawn)
     matters = kind in _SAYS
     color = _COLOR[kind] if matters else "var(--node)" if is_subject else "var(--leaf)"
@@ -123,18 +124,20 @@ def _node(key: str, name: str, degrees: Counter[str], drawn: dict[Triple, Kind],
         "symbolSize": min(34, 9 + 3 * degrees[key] ** 0.7 + (4 if matters else 0)),
         "itemStyle": {
             "color": color,
-            "borderColor": "var(--ink)" if key == chosen else "var(--paper)",
+            "borderColor": "var(--ink)" if key == chosen else "var(--raised)",
             "borderWidth": 2,
         },
-        "emphasis": {"itemStyle": {"color": "inherit"}},
+        "emphasis": {"itemStyle": {"color": "inherit"}, "label": {"show": True}},
         "label": {
-            "show": True,
+            "show": matters or is_subject or len(drawn) <= NAMES,
             "position": "bottom",
             "distance": 4,
             "width": 130,
             "overflow": "truncate",
             "color": "var(--ink)" if is_subject or matters else "var(--muted)",
             "fontFamily": "Roboto, sans-serif",
+            "textBorderColor": "var(--raised)",
+            "textBorderWidth": 3,
             "fontSize": 12.5 if is_subject or matters else 11.5,
             "fontWeight": 500 if is_subject or matters else 400,
         },
@@ -155,9 +158,11 @@ def _line(z: Triple, kind: Kind, labelled: bool, curve: float) -> dict[str, Any]
         },
         "label": {
             "show": matters or labelled,
-            "formatter": as_words(z.relation).lower().replace("{", "("),
+            "formatter": spoken(z.relation).replace("{", "("),
             "color": _COLOR[kind] if matters else "var(--muted)",
             "fontFamily": "Roboto, sans-serif",
+            "textBorderColor": "var(--raised)",
+            "textBorderWidth": 3,
             "fontSize": 11,
         },
     }

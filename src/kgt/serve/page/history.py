@@ -16,6 +16,7 @@ class History:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
+        self._shown: object = None
         self._list = el("ol", "timeline", aria_label="Edits")
         self._more = button("Show older edits", "older")
         visit.on(self._more, "click", self._older)
@@ -27,6 +28,10 @@ class History:
 
     def _show(self) -> None:
         view = self._visit.view
+        shown = (view.edits, view.undone)
+        if shown == self._shown:
+            return
+        self._shown = shown
         self._list.clear()
         with self._list:
             for edit in view.edits:
@@ -40,7 +45,7 @@ class History:
         undone_by = self._visit.view.undone.get(edit.id)
         with el("li", f"edit {edit.kind} {'undone' if undone_by else ''}"):
             with el("div", "bar"):
-                el("span", "kind", f"{_KINDS[edit.kind]} {edit.undoes or ''}".strip())
+                el("span", "kind", _KINDS[edit.kind] + (f" #{edit.undoes}" if edit.undoes else ""))
                 el("time", "quiet", f"{edit.time:%Y-%m-%d %H:%M} UTC", datetime=edit.time.isoformat())
                 el("span", "quiet number", f"#{edit.id}")
                 if undone_by:

@@ -43,7 +43,10 @@ async def home(request: Request) -> None:
         key, caller = await to_thread.run_sync(_who, app.state.service, request.cookies.get(COOKIE))
     except Unauthorised:
         return _sign_in("refused" in request.query_params)
+    except KGTError as error:
+        return _unavailable(error)
     visit = Visit(app, key, caller)
+    ui.on_exception(lambda: visit.tell("Something went wrong in the server.", "Its log says what.", wrong=True))
     with el("div", "page"):
         _header(visit)
         with el(
@@ -55,11 +58,12 @@ async def home(request: Request) -> None:
                 Chat(visit)
             with el("div", "side"):
                 _tabs("tabs top")
-                with el("section", "view graph", id="graph", aria_label="Graph"):
-                    Graph(visit)
-                    facts = Facts(visit)
-                with el("section", "view history", id="history", aria_label="History"):
-                    History(visit)
+                with el("div", "views"):
+                    with el("section", "view graph", id="graph", aria_label="Graph"):
+                        Graph(visit)
+                        facts = Facts(visit)
+                    with el("section", "view history", id="history", aria_label="History"):
+                        History(visit)
         _tabs("tabs bottom")
     visit.on(ui.context.client.layout, "kgt-undo", lambda _: visit.undo())
     visit.on(ui.context.client.layout, "kgt-escape", facts.all)
@@ -120,7 +124,6 @@ def _help() -> ui.dialog:
                 el("dd", "", does)
         with el("div", "bar end"):
             button("Close", "primary").on("click", help.close)
-    help.on("show", js_handler="() => {}")
     return help
 
 
@@ -134,6 +137,14 @@ def _sign_in(refused: bool) -> None:
         if refused:
             el("p", "refused", "That key is not known, or is no longer valid.", role="alert")
         el("button", "button primary", "Sign in", type="submit")
+
+
+def _unavailable(error: KGTError) -> None:
+    ui.context.client.status_code = 503
+    with el("main", "signin"), el("div", "dialog", role="alert"):
+        el("h1", "", "KGT")
+        el("p", "", error.message)
+        el("p", "quiet", error.hint)
 
 
 def _read(name: str) -> str:

@@ -42,6 +42,29 @@ const kgt = {
     }
   },
 
+  // The force layout, once it came out, stretched to the room there is; again when that changes.
+  settle(id) {
+    const chart = getElement(id).chart;
+    const series = chart?.getModel().getSeriesByIndex(0);
+    const nodes = series?.option.data ?? [];
+    const room = [chart.getWidth(), chart.getHeight()];
+    const fresh = series?.get("layout") === "force";
+    if (!nodes.length || (!fresh && String(chart.room) === String(room))) return;
+    chart.room = room;
+    const places = nodes.map((node, i) => (fresh ? series.getData().getItemLayout(i) : [node.x, node.y]));
+    const fit = (axis, most, margin) => {
+      const along = places.map((place) => place[axis]);
+      const [least, size] = [Math.min(...along), Math.max(...along) - Math.min(...along) || 1];
+      const scale = Math.min(most, (room[axis] - margin) / size);
+      const start = (room[axis] - scale * size) / 2;
+      return { start, size: scale * size, at: (place) => start + scale * (place[axis] - least) };
+    };
+    const [x, y] = [fit(0, 1.6, 150), fit(1, 1.3, 70)];
+    const data = nodes.map((node, i) => ({ ...node, x: x.at(places[i]), y: y.at(places[i]) - 8 }));
+    const box = { left: x.start, top: y.start - 8, width: x.size, height: y.size };
+    chart.setOption({ series: [{ layout: "none", data, ...box }] });
+  },
+
   key(event) {
     const typing = event.target.closest("input, textarea, [contenteditable]");
     const open = document.querySelector(".q-dialog");

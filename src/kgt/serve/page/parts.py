@@ -39,8 +39,14 @@ def triple(z: Triple) -> None:
     """A fact in words: subject, relation, object."""
     with el("span", "triple"):
         el("span", "subject", z.subject)
-        el("span", "relation", as_words(z.relation))
+        el("span", "relation", spoken(z.relation))
         el("span", "object", z.object)
+
+
+def spoken(relation: str) -> str:
+    """A relation's name as one says it: "CapableOf" is "capable of"."""
+    words = as_words(relation)
+    return words if words == relation else words.lower()
 
 
 def changes(edit: Edit) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, FastAPI, Form, Request
 from fastapi.responses import RedirectResponse
 from nicegui import Client, ui
+from nicegui import app as nicegui_app
 from starlette.datastructures import MutableHeaders
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
@@ -131,11 +132,16 @@ class _Page:
 
 @cache
 def _nicegui() -> FastAPI:
-    """NiceGUI in an application of its own: it is set up once in a process, ours as often as somebody likes."""
-    host = FastAPI(openapi_url=None)
+    """NiceGUI's application, of which there is one in a process."""
     ui.page("/", response_timeout=30)(home)
     ui.run_with(
-        host, title="KGT", favicon=ICON, dark=None, language="en-US", tailwind=False, show_welcome_message=False,
+        FastAPI(),  # it would mount itself over all our routes
+        title="KGT",
+        favicon=ICON,
+        dark=None,
+        language="en-US",
+        tailwind=False,
+        show_welcome_message=False,
         reconnect_timeout=30,
-    )  # fmt: skip
-    return host
+    )
+    return nicegui_app

@@ -24,7 +24,9 @@ from kgt.serve.service import Service
 from kgt.triple import Triple, entity_key
 
 MOST = 300
-"""Most of the user's facts in the picture, the newest; and most in the list below it."""
+"""Most of the user's facts in the picture, the newest."""
+ROWS = 60
+"""Most facts in the list below it."""
 SHARED = 12
 """Most facts of the base beside each entity of an answer."""
 SHOWN = 20
@@ -104,15 +106,17 @@ class Visit:
         try:
             await action()
         except Unauthorised:  # what is on the screen is not theirs any more
-            self.client.open("/?refused")
+            self.client.open("/?refused" if self.signed_in else "/")
         except KGTError as error:
             self.tell(error.message, error.hint, wrong=True)
 
     def tell(self, message: str, hint: str = "", *, wrong: bool = False) -> None:
         """Show a toast."""
+        if self.client.is_deleted:
+            return
         with self.client:
             ui.notify(
-                message, caption=hint, position="bottom-left" if wrong else "bottom", classes="wrong" if wrong else "",
+                message, caption=hint, position="top", classes="wrong" if wrong else "",
                 timeout=8000 if wrong else 3000, close_button="Dismiss" if wrong else False,
             )  # fmt: skip
 
@@ -199,7 +203,7 @@ def _read(me: Assistant, marks: Marks, search: str, entity: str, pages: int) -> 
     around = [f for name in marks.about for f in me.store.about(me.user, name, limit=MOST, shared=SHARED)]
     found = facts
     if entity:
-        found = me.store.about(me.user, entity, limit=MOST + 1, shared=SHARED)
+        found = me.store.about(me.user, entity, limit=ROWS + 1, shared=SHARED)
         found += [f for f in me.facts() if f.triple.key[2] == entity and f.triple.key[0] != entity]
     elif search:
         words = search.casefold().split()
@@ -208,7 +212,7 @@ def _read(me: Assistant, marks: Marks, search: str, entity: str, pages: int) -> 
     return View(
         facts=tuple(facts[:MOST]), more=len(facts) > MOST,
         around=tuple(f for f in around if f.source == "base"),
-        found=tuple(found[:MOST]), more_found=len(found) > MOST,
+        found=tuple(found[:ROWS]), more_found=len(found) > ROWS,
         edits=tuple(edits[: SHOWN * pages]), older=len(edits) > SHOWN * pages,
         undone=undone_by({e.id: e.undoes for e in edits if e.id and e.undoes}),
     )  # fmt: skip
