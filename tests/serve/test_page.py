@@ -130,6 +130,7 @@ def test_a_fact_is_added_found_edited_and_deleted_by_hand(server: Server, visit:
     row(page, "Rex").get_by_role("button", name="Edit").click()
     page.get_by_label("Object").fill("Ben")
     page.keyboard.press("Enter")
+    expect(page.get_by_label("Object")).to_be_hidden()
     expect(page.get_by_text("No fact is found.")).to_be_visible()
     page.get_by_label("Search facts").press("Escape")
     expect(row(page, "Rex")).to_contain_text("Ben")

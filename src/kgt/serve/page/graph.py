@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, Literal
 
 from nicegui import ui
@@ -28,6 +29,7 @@ class Graph:
 
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
+        self._shown: object = None
         with el("figure", "picture"):
             self._chart = ui.echart(options(View(), Marks()), renderer="svg").classes("chart")
             self._chart.props.update({"role": "img", "aria-label": "Your knowledge graph; all facts are listed below"})
@@ -48,6 +50,10 @@ class Graph:
 
     def _show(self) -> None:
         view, marks = self._visit.view, self._visit.marks
+        shown = (view.facts, view.around, copy(marks), self._visit.entity)
+        if shown == self._shown:  # to lay it out again would move it
+            return
+        self._shown = shown
         self._chart.options.clear()
         self._chart.options.update(options(view, marks, self._visit.entity))
         self._chart.update()
@@ -69,7 +75,11 @@ def drawn_facts(view: View, marks: Marks) -> dict[Triple, Kind]:
 def options(view: View, marks: Marks, chosen: str = "") -> dict[str, Any]:
     """The options of an ECharts graph series. Colours are the page's own, so that they follow its theme."""
     drawn = drawn_facts(view, marks)
-    degrees = Counter(end for z in drawn for end in (z.key[0], z.key[2]))
+    kinds: dict[str, list[Kind]] = defaultdict(list)
+    for z, kind in drawn.items():
+        kinds[z.key[0]].append(kind)
+        kinds[z.key[2]].append(kind)
+    subjects = {z.key[0] for z in drawn}
     labelled = len(drawn) <= RELATIONS
     parallel: Counter[frozenset[str]] = Counter()
     lines = []
@@ -85,7 +95,10 @@ def options(view: View, marks: Marks, chosen: str = "") -> dict[str, Any]:
                 "layout": "force",
                 "roam": True,
                 "draggable": True,
-                "data": [_node(*named, degrees, drawn, chosen) for named in _names(drawn).items()],
+                "data": [
+                    _node(key, name, kinds[key], key in subjects, len(kinds) <= NAMES, key == chosen)
+                    for key, name in _names(drawn).items()
+                ],
                 "links": lines,
                 "force": {
                     "repulsion": 700,
@@ -112,24 +125,22 @@ def _names(drawn: Iterable[Triple]) -> dict[str, str]:
     return names
 
 
-def _node(key: str, name: str, degrees: Counter[str], drawn: dict[Triple, Kind], chosen: str) -> dict[str, Any]:
-    kinds = {kind for z, kind in drawn.items() if key in (z.key[0], z.key[2])}
+def _node(key: str, name: str, kinds: list[Kind], is_subject: bool, named: bool, chosen: bool) -> dict[str, Any]:
     kind = next((k for k in ("added", "used", "own", "removed") if k in kinds), "base")
-    is_subject = any(z.key[0] == key for z in drawn)
     matters = kind in _SAYS
     color = _COLOR[kind] if matters else "var(--node)" if is_subject else "var(--leaf)"
     return {
         "id": key,
         "name": name,
-        "symbolSize": min(34, 9 + 3 * degrees[key] ** 0.7 + (4 if matters else 0)),
+        "symbolSize": min(34, 9 + 3 * len(kinds) ** 0.7 + (4 if matters else 0)),
         "itemStyle": {
             "color": color,
-            "borderColor": "var(--ink)" if key == chosen else "var(--raised)",
+            "borderColor": "var(--ink)" if chosen else "var(--raised)",
             "borderWidth": 2,
         },
         "emphasis": {"itemStyle": {"color": "inherit"}, "label": {"show": True}},
         "label": {
-            "show": matters or is_subject or len(drawn) <= NAMES,
+            "show": matters or is_subject or named,
             "position": "bottom",
             "distance": 4,
             "width": 130,

@@ -53,7 +53,7 @@ async def home(request: Request) -> None:
             "p", "loading", "The model is still loading. Graph and history work already.", role="status"
         ) as loading:
             loading.set_visibility(not app.state.service.loaded)
-        with el("main"):
+        with el("div", "panes"):
             with el("section", "view chat", id="chat", aria_label="Chat"):
                 Chat(visit)
             with el("div", "side"):
@@ -128,7 +128,7 @@ def _help() -> ui.dialog:
 
 
 def _sign_in(refused: bool) -> None:
-    with el("main", "signin"), el("form", "dialog", action="/signin", method="post"):
+    with el("div", "signin"), el("form", "dialog", action="/signin", method="post"):
         el("h1", "", "KGT")
         el("p", "", "This server asks who you are. Your API key was made by “kgt user add”.")
         el("label", "", "API key", for_="key")
@@ -141,7 +141,7 @@ def _sign_in(refused: bool) -> None:
 
 def _unavailable(error: KGTError) -> None:
     ui.context.client.status_code = 503
-    with el("main", "signin"), el("div", "dialog", role="alert"):
+    with el("div", "signin"), el("div", "dialog", role="alert"):
         el("h1", "", "KGT")
         el("p", "", error.message)
         el("p", "quiet", error.hint)
