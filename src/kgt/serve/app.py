@@ -16,7 +16,7 @@ from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kgt import __version__
-from kgt.serve import api, mcp, openai
+from kgt.serve import api, mcp, openai, page
 from kgt.serve.limits import BodyLimit, LocalOnly, Rate
 from kgt.serve.logs import RequestLog
 from kgt.serve.openapi import describe
@@ -50,7 +50,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         loading = asyncio.create_task(anyio.to_thread.run_sync(service.load))
         loading.add_done_callback(_told)
-        async with tools.session_manager.run():
+        async with tools.session_manager.run(), page.living(app):
             yield
         if app.state.proxy:
             app.state.proxy.close()
@@ -70,6 +70,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
     app.include_router(api.router)
     app.include_router(openai.router)
     tools = mcp.mount(app, service)
+    page.mount(app)
     _add_operations(app, service)
     describe(app)
     app.add_middleware(BodyLimit, most=serving.max_body)
