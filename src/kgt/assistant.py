@@ -390,8 +390,10 @@ class Assistant:
         alias = found is not None and found.why in ("alias", "typo", "partial")
         return [Triple(found.entity, z.relation, z.object) if found and alias else z]
 
-    def forget(self, subject: str, relation: str | None = None, object: str | None = None) -> Edit:
-        """Remove what is known about an entity, or only one relation or one fact of it.
+    def forget(
+        self, subject: str, relation: str | None = None, object: str | None = None, *, request: str = ""
+    ) -> Edit:
+        """Remove what is known about an entity, or only one relation or one fact of it; `request` is as for `teach`.
 
         Without a relation only the user's own facts go; a relation also hides matching facts of the base.
 
@@ -410,12 +412,18 @@ class Assistant:
             wanted = " ".join(x for x in (subject, relation, object) if x)
             raise NotFound(f"Nothing of yours is stored about {wanted!r}.", "See `kgt facts` for what is.")
         return self.store.commit(
-            Edit(self.user, "forget", removed=tuple(ScoredTriple(z) for z in facts), said_by=self.said_by)
+            Edit(
+                self.user,
+                "forget",
+                removed=tuple(ScoredTriple(z) for z in facts),
+                said_by=self.said_by,
+                request=request,
+            )
         )
 
-    def undo(self, edit_id: int | None = None) -> Edit:
-        """Reverse an edit, by default the latest; an edit too, so it can be undone."""
-        return self.store.undo(self.user, edit_id, said_by=self.said_by)
+    def undo(self, edit_id: int | None = None, *, request: str = "") -> Edit:
+        """Reverse an edit, by default the latest; an edit too, so it can be undone. `request` is as for `teach`."""
+        return self.store.undo(self.user, edit_id, said_by=self.said_by, request=request)
 
     def facts(
         self, entity: str | None = None, *, as_of: AsOf = None, include_base: bool = False, limit: int | None = None

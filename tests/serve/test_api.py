@@ -63,6 +63,17 @@ def test_a_request_with_a_key_is_done_once(server: Server) -> None:
         assert len(http.get("/api/edits").json()["items"]) == 1
 
 
+def test_undoing_the_latest_again_with_the_same_key_undoes_no_other(server: Server) -> None:
+    with server.client() as http:
+        for town in ("Oslo", "Rome"):
+            http.post("/api/facts", json={"triples": [{"subject": "I", "relation": "like", "object": town}]})
+        undone = [http.post("/api/undo", headers={"Idempotency-Key": "x" * 180}).json() for _ in range(2)]
+        assert undone[0]["undoes"] == 2 and undone[1] == undone[0]
+        assert http.delete("/api/facts?subject=I", headers={"Idempotency-Key": "x" * 180}).status_code == 409
+        forgotten = [http.delete("/api/facts?subject=I", headers={"Idempotency-Key": "y"}).json() for _ in range(2)]
+        assert forgotten[0]["id"] == 4 and forgotten[1] == forgotten[0]
+
+
 def test_export_and_import_are_inverse(server: Server) -> None:
     with server.client() as http:
         http.post("/api/facts", json={"triples": [{"subject": "Ana", "relation": "née", "object": "Øst"}]})

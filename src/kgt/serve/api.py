@@ -10,7 +10,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Header, Path, Query, Request
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel
 
 from kgt.assistant import Assistant
 from kgt.errors import BadInput
@@ -39,6 +38,8 @@ from kgt.serve.service import Service
 
 MOST = 1000
 """Longest page of a list."""
+MOST_KEY = 180
+"""Longest idempotency key: with the digest after it, what the store takes."""
 
 router = APIRouter(prefix="/api", tags=["graph"], responses=problems())
 
@@ -47,7 +48,7 @@ EditId = Annotated[int, Path(ge=1, le=MAX_ID, examples=[1])]
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        max_length=200,
+        max_length=MOST_KEY,
         pattern=r"^[!-~]+$",
         examples=["6b1f0c3e"],
         description="Sent again with the same request, it changes nothing.",
@@ -87,7 +88,7 @@ def teach(request: Request, caller: Authorised, body: TeachModel, idempotency_ke
             dry_run=body.dry_run, request=name,
         )  # fmt: skip
 
-    return _once(me, idempotency_key, body, work)
+    return _once(request, me, idempotency_key, body.model_dump_json(), work)
 
 
 @router.get("/facts")
@@ -115,7 +116,10 @@ def add(request: Request, caller: Authorised, body: AddModel, idempotency_key: I
     me = service(request).graph(caller.user, caller.name)
     triples = [one.triple() for one in body.triples]
 
-    return _once(me, idempotency_key, body, lambda name: me.add_triples(triples, dry_run=body.dry_run, request=name))
+    def work(name: str) -> Edit:
+        return me.add_triples(triples, dry_run=body.dry_run, request=name)
+
+    return _once(request, me, idempotency_key, body.model_dump_json(), work)
 
 
 @router.delete("/facts")
@@ -125,9 +129,11 @@ def forget(
     subject: Annotated[Name, Query(examples=["my dog"])],
     relation: Annotated[Name | None, Query(description="Only this relation.", examples=["is"])] = None,
     object: Annotated[Name | None, Query(description="Only this fact.", examples=["vegetarian"])] = None,
+    idempotency_key: IdempotencyKey = None,
 ) -> EditModel:
     """Forget what is known about an entity, or one relation or fact of it; an edit, so it can be undone."""
-    return _edited(service(request).graph(caller.user, caller.name).forget(subject, relation, object))
+    me = service(request).graph(caller.user, caller.name)
+    return _once(request, me, idempotency_key, "", lambda name: me.forget(subject, relation, object, request=name))
 
 
 @router.get("/edits")
@@ -152,15 +158,17 @@ def edit(request: Request, caller: Authorised, id: EditId) -> EditModel:
 
 
 @router.post("/edits/{id}/undo")
-def undo(request: Request, caller: Authorised, id: EditId) -> EditModel:
+def undo(request: Request, caller: Authorised, id: EditId, idempotency_key: IdempotencyKey = None) -> EditModel:
     """Make the graph as if an edit had not been made; of an undo, redo what it undid."""
-    return _edited(service(request).graph(caller.user, caller.name).undo(id))
+    me = service(request).graph(caller.user, caller.name)
+    return _once(request, me, idempotency_key, "", lambda name: me.undo(id, request=name))
 
 
 @router.post("/undo")
-def undo_latest(request: Request, caller: Authorised) -> EditModel:
-    """Undo the latest edit."""
-    return _edited(service(request).graph(caller.user, caller.name).undo())
+def undo_latest(request: Request, caller: Authorised, idempotency_key: IdempotencyKey = None) -> EditModel:
+    """Undo the latest edit; without a key, a request sent again undoes the one before it too."""
+    me = service(request).graph(caller.user, caller.name)
+    return _once(request, me, idempotency_key, "", lambda name: me.undo(request=name))
 
 
 @router.get("/explain")
@@ -193,12 +201,14 @@ def import_(
     caller: Authorised,
     body: Annotated[str, Body(media_type="text/plain", examples=["my dog\tis\tvegetarian\n"])],
     format: Annotated[exchange.Format, Query()] = "tsv",
+    idempotency_key: IdempotencyKey = None,
 ) -> EditModel:
     """Add the facts of a file, all or none."""
     triples = list(exchange.read(io.StringIO(body), format))
     if not triples:
         raise BadInput("The file holds no facts.", "Send one a line, or choose another format.")
-    return _edited(service(request).graph(caller.user, caller.name).add_triples(triples, kind="import"))
+    me = service(request).graph(caller.user, caller.name)
+    return _once(request, me, idempotency_key, body, lambda name: me.add_triples(triples, kind="import", request=name))
 
 
 @router.get("/me", tags=["me"])
@@ -241,15 +251,16 @@ def _edited(edit: Edit) -> EditModel:
     return EditModel.of(metrics.edited(edit))
 
 
-def _once(me: Assistant, key: str | None, body: BaseModel, work: Callable[[str], Edit]) -> EditModel:
-    """The edit of a request, made only once if it has a key. It is stored as the key and a digest of the body.
+def _once(request: Request, me: Assistant, key: str | None, sent: str, work: Callable[[str], Edit]) -> EditModel:
+    """The edit of a request, made only once if it has a key. It is stored as the key and a digest of what was sent.
 
     Raises:
         Conflict: the key was used for another request.
     """
     if not key:
         return _edited(work(""))
-    name = f"{key} {hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]}"
+    whole = f"{request.method} {request.url.path}?{request.url.query}\n{sent}"
+    name = f"{key} {hashlib.sha256(whole.encode()).hexdigest()[:16]}"
     before = me.store.request_beginning(me.user, f"{key} ")
     if before and before != name:
         raise Conflict("This idempotency key was used for another request.", "Use a new key for a new request.")
