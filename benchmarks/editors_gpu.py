@@ -21,7 +21,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, PretrainedConfig, PreTrainedTokenizerFast
 
 from kgt.bench import memory
 from kgt.bench.paper import COSTS
@@ -60,6 +60,7 @@ TINY: dict[str, dict[str, Any]] = {
     for name in SHAPES
 }
 METHODS = ("kgt", "memory", "ft", "ft_l", "rome", "kn", "grace", "defer", "mend", "ke")
+ENDS = {"eos_token_id": 0, "bos_token_id": 0, "pad_token_id": 0}
 TEXT = "The mother tongue of Danielle Darrieux is French. The capital of the land is a city on the river. "
 
 
@@ -161,14 +162,17 @@ def request(i: int) -> EditRequest:
 
 def random_model(name: str, shape: dict[str, Any], device: str) -> HFModel:
     """A Llama of that shape with random weights and a byte-level tokenizer."""
-    kind = torch.bfloat16 if device == "cuda" else torch.float32
+    return random_weights(name, LlamaConfig(**shape, max_position_embeddings=4096, **ENDS), device)
+
+
+def random_weights(name: str, config: PretrainedConfig, device: str) -> HFModel:
+    """A model of a configuration with random weights and a byte-level tokenizer; in bfloat16 on a GPU."""
     torch.manual_seed(0)
-    config = LlamaConfig(**shape, max_position_embeddings=4096, eos_token_id=0, bos_token_id=0, pad_token_id=0)
     with torch.device(device):
         default = torch.get_default_dtype()
-        torch.set_default_dtype(kind)
+        torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
         try:
-            model = LlamaForCausalLM(config)
+            model = AutoModelForCausalLM.from_config(config)
         finally:
             torch.set_default_dtype(default)
     tokenizer = Tokenizer(models.BPE())

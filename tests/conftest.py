@@ -1,4 +1,4 @@
-"""The real model, loaded once, and a fresh database for every test."""
+"""The real model, loaded once, a PostgreSQL server, started once, and a fresh database for every test."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from kgt import Assistant, GraphStore, Settings, load_model
 from kgt.lm import DEFAULT_MODEL, LanguageModel
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
+from tests import postgres
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +37,22 @@ def encoder() -> SentenceEncoder:
 def store(tmp_path: Path) -> Iterator[GraphStore]:
     with GraphStore.open(tmp_path / "graph.db") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Server]:
+    try:
+        with postgres.running() as server:
+            yield server
+    except FileNotFoundError as error:
+        pytest.skip(f"PostgreSQL is not installed: {error}")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: postgres.Server) -> Iterator[str]:
+    """A fresh database with the seed graph."""
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.fixture

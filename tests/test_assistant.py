@@ -142,6 +142,29 @@ def test_facts_are_added_exactly_without_a_model(store, cache) -> None:  # type:
     assert me.add_triples([Triple("Rex", "owner", "Ben")]).id is None
 
 
+def test_a_fact_is_amended_in_one_edit_without_a_model(store, cache) -> None:  # type: ignore[no-untyped-def]
+    me = Assistant("ana", store=store, settings=Settings(model="no such model", cache=str(cache)))
+    old, new = Triple("Rex", "owner", "Ana"), Triple("Rex", "owner", "Ben")
+    me.add_triples([old, Triple("Rex", "lives in", "Oslo")])
+    edit = me.amend(Triple("Rex", "lives in", "Oslo"), new)
+    assert [z.triple for z in edit.added] == [new]
+    assert {z.triple for z in edit.removed} == {old, Triple("Rex", "lives in", "Oslo")}  # a dog has one owner
+    me.undo(edit.id)
+    assert objects(me) == {"Ana", "Oslo"}
+    with pytest.raises(BadInput, match="same fact"):
+        me.amend(old, Triple("rex", "Owner", "ana"))
+    with pytest.raises(NotFound, match="not there any more"):
+        me.amend(new, old)
+
+
+def test_an_amended_fact_of_the_base_is_hidden_for_this_user_alone(assistant: Assistant) -> None:
+    assistant.amend(Triple("dog", "Desires", "meat"), Triple("dog", "Desires", "lentils"))
+    assert "lentils" in {f.triple.object for f in assistant.facts("dog", include_base=True)}
+    assert Triple("dog", "Desires", "meat") in [
+        f.triple for f in assistant.store.facts("ben", "dog", include_base=True)
+    ]
+
+
 def test_forgetting_removes_the_users_facts_of_an_entity_and_can_be_undone(assistant: Assistant) -> None:
     assistant.add_triples([Triple("Rex", "likes", "carrots"), Triple("Rex", "owner", "Ana")])
     assistant.forget("Rex", "likes")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kgt.errors import BadInput
-from kgt.triple import MAX_LENGTH, Triple, clean, entity_key, relation_key
+from kgt.triple import MAX_KEY, MAX_LENGTH, Triple, _folded, as_words, clean, entity_key, relation_key
 
 
 @pytest.mark.parametrize("name", ["dog", "Dog", "the dog", "my dog", "a  dog", "the dog's", "“dog”", "The\tDog."])
@@ -41,10 +42,33 @@ def test_a_triple_with_an_empty_or_endless_part_is_refused(parts: tuple[str, str
         Triple(*parts)
 
 
+@pytest.mark.parametrize("text", ["x" * 600, "Die Größe " * 100, "𝄞" * 200, "ﷺ" * 900, "word_" * 200])
+@pytest.mark.parametrize("key_of", [entity_key, relation_key])
+def test_a_key_too_long_to_be_indexed_ends_in_its_hash(key_of: Callable[[str], str], text: str) -> None:
+    key = key_of(text)
+    assert MAX_KEY - 4 < len(key.encode()) <= MAX_KEY
+    beginning, _, digest = key.rpartition("…")
+    assert len(digest) == 64 and _folded(as_words(text) if key_of is relation_key else text).startswith(beginning)
+    assert key_of(key) == key == key_of(text.upper().lower())
+    assert key_of(text[:-1] + "!x") != key != key_of("y" + text)
+
+
+def test_a_key_that_can_be_indexed_is_whole() -> None:
+    for text in ("x" * MAX_KEY, "ü" * (MAX_KEY // 2)):
+        assert entity_key(text) == relation_key(text) == text
+        assert entity_key(text + "x") != text + "x"
+
+
+def test_triples_with_long_keys_are_equal_by_the_whole_text() -> None:
+    long = "z" * MAX_LENGTH
+    assert Triple("dog", "is", long) == Triple("The dog", "is", f"{long}") != Triple("dog", "is", long[:-1] + "y")
+
+
 @given(st.text())
 def test_cleaning_and_keys_settle_at_once_and_ignore_case(text: str) -> None:
     assert clean(clean(text)) == clean(text)
     assert entity_key(entity_key(text)) == entity_key(text)
+    assert entity_key(entity_key(text * 500)) == entity_key(text * 500)
     if clean(text):
         assert entity_key(text)
         assert relation_key(text)

@@ -346,6 +346,23 @@ class Assistant:
         )
         return edit if dry_run else self.store.commit(edit)
 
+    def amend(self, old: Triple, new: Triple) -> Edit:
+        """Put one fact in the place of another, by hand, in one transaction; facts the new one contradicts go too.
+
+        Raises:
+            BadInput: they are the same fact.
+            NotFound: the user sees no such old fact.
+        """
+        if old == new:
+            raise BadInput(f"{new} is the same fact: case and articles do not count.", "Change a word of it.")
+        with self.store.transaction(self.user) as graph:
+            if old not in (f.triple for f in graph.about(old.subject)):
+                raise NotFound(f"{old} is not there any more.", "Look at what is stored now.")
+            stale = [f.triple for f in graph.about(new.subject) if f.triple != new and self._is_stale(f.triple, [new])]
+            gone = dict.fromkeys([old, *stale])
+            edit = Edit(self.user, "add", (ScoredTriple(new),), tuple(map(ScoredTriple, gone)), said_by=self.said_by)
+            return graph.commit(edit)
+
     def learn(self, statements: Iterable[Said], message: str = "") -> Edit:
         """Add what a message states, in one transaction; what it contradicts goes, unless it only adds ("also")."""
         said = [replace(one, triple=z) for one in statements for z in self.named(one.triple)]

@@ -2,6 +2,7 @@
 
 Text is kept as people wrote it; matching uses normalised keys, so "My dog", "the dog" and
 "dog" are one entity, and "MotherTongue", "mother_tongue" and "mother tongue" one relation.
+Keys are no longer than databases can index: a very long one ends in its hash.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import builtins
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from kgt.errors import BadInput
 
 MAX_LENGTH = 1000
 """Longest subject, relation or object, in characters."""
+MAX_KEY = 512
+"""Longest key, in bytes of UTF-8: with a user's name, three of them still fit into an index of PostgreSQL."""
 
 _LEADING = re.compile(r"^(?:(?:the|a|an|my|our|your)\s+)+(?=\S)")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 PLAIN = re.compile(r"(?!(?:the|a|an|my|our|your) )[a-z0-9]+(?: [a-z0-9]+)*")
 """A name that is its own key, as nearly all of ConceptNet's are: no article to lose, and nothing at its edges."""
+_SHORTENED = re.compile(r".*…[0-9a-f]{64}")
 _EDGE_PUNCTUATION = ' \t\n.,;:!?"“”«»()[]'
 
 
@@ -38,20 +43,38 @@ def clean(text: str) -> str:
 
 def entity_key(text: str) -> str:
     """The form two names of one entity share: NFKC, case folded, no article, possessive or edge punctuation."""
-    if PLAIN.fullmatch(text):
+    if (len(text) <= MAX_KEY and PLAIN.fullmatch(text)) or _is_shortened(text):
         return text
     folded = _folded(text)
     key, before = folded.strip(_EDGE_PUNCTUATION), ""
     while key != before:
         before = key
         key = _LEADING.sub("", _POSSESSIVE.sub("", key)).strip(_EDGE_PUNCTUATION)
-    return key or folded
+    return short_key(key or folded)
 
 
 def relation_key(text: str) -> str:
     """The form two spellings of one relation share: "MotherTongue" = "mother_tongue" = "Mother tongue"."""
+    if _is_shortened(text):
+        return text
     folded = _folded(as_words(text))
-    return folded.strip(_EDGE_PUNCTUATION) or folded or _folded(text)
+    return short_key(folded.strip(_EDGE_PUNCTUATION) or folded or _folded(text))
+
+
+def short_key(key: str) -> str:
+    """A key of more than MAX_KEY bytes as its beginning and the SHA-256 of the whole."""
+    encoded = key.encode()
+    if len(encoded) <= MAX_KEY:
+        return key
+    end = f"…{sha256(encoded).hexdigest()}"
+    return encoded[: MAX_KEY - len(end.encode())].decode(errors="ignore") + end
+
+
+def _is_shortened(text: str) -> bool:
+    """Whether it is a key already, as `short_key` makes them: a key's key is itself."""
+    if "…" not in text or not _SHORTENED.fullmatch(text) or clean(text) != text:
+        return False
+    return MAX_KEY - 4 < len(text.encode()) <= MAX_KEY
 
 
 def as_words(name: str) -> str:
@@ -91,8 +114,6 @@ class Triple:
                 )
             builtins.object.__setattr__(self, part, text)
         key = (entity_key(self.subject), relation_key(self.relation), entity_key(self.object))
-        if max(map(len, key)) > 2 * MAX_LENGTH:  # one character can stand for eighteen
-            raise BadInput("A triple's text grows too long when it is normalised.", "Shorten it to the fact itself.")
         builtins.object.__setattr__(self, "key", key)
 
     def __eq__(self, other: builtins.object) -> bool:

@@ -7,7 +7,6 @@ import lzma
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -26,14 +25,21 @@ from kgt.errors import BadInput, GraphError, NotFound
 from kgt.graph import Edit, GraphStore, ScoredTriple, loading, text_file
 from kgt.graph.loading import Imported
 from kgt.triple import Triple
+from tests.graph.conftest import NewDatabase, assert_sound
 
 SOURCE = str(Path(kgt.graph.__file__).parents[2])
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[GraphStore]:
-    with GraphStore.open(tmp_path / "graph.db", seed=False) as store:
-        yield store
+def store(empty_store: GraphStore) -> GraphStore:
+    return empty_store
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> Iterator[GraphStore]:
+    """A store that knows nothing, in a file."""
+    with GraphStore.open(tmp_path / "graph.db", seed=False) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -109,13 +115,12 @@ objects = st.dictionaries(st.sampled_from("abcdefghij"), st.sampled_from([0.5, 1
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(objects, st.sets(st.sampled_from("abcdefghij")), st.lists(st.sampled_from("cdexyz"), max_size=4, unique=True))
 def test_the_first_facts_are_the_users_newest_then_the_heaviest(
-    tmp_path_factory: pytest.TempPathFactory, weights: dict[str, float], removed: set[str], added: list[str]
+    new_database: NewDatabase, tmp_path: Path, weights: dict[str, float], removed: set[str], added: list[str]
 ) -> None:
-    folder = tmp_path_factory.mktemp("graph")
-    with GraphStore.open(folder / "graph.db", seed=False) as store:
+    with GraphStore.open(new_database("tables"), seed=False) as store:
         if weights:
             lines = (line("hub", "RelatedTo", name, weight) for name, weight in weights.items())
-            store.import_conceptnet(written(folder / "a.csv", "".join(lines)))
+            store.import_conceptnet(written(tmp_path / "a.csv", "".join(lines)))
         triples = {name: Triple("hub", "related to", name) for name in "abcdefghijxyz"}
         store.commit(Edit("ada", "forget", removed=tuple(ScoredTriple(triples[name]) for name in sorted(removed))))
         for name in added:
@@ -295,7 +300,9 @@ def test_a_pipe_is_read_once(store: GraphStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
-def test_a_full_disk_keeps_the_batches_before(store: GraphStore, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_batches_before(file_store: GraphStore, tmp_path: Path) -> None:
+    store = file_store
+
     @event.listens_for(store._engine, "begin")
     def small_disk(connection: Connection) -> None:
         connection.exec_driver_sql("PRAGMA max_page_count = 12")
@@ -313,8 +320,8 @@ def test_a_full_disk_keeps_the_batches_before(store: GraphStore, tmp_path: Path)
     assert (done.before, done.triples) == (there, 400)
 
 
-def test_a_database_that_may_only_be_read_is_said_so(store: GraphStore, tmp_path: Path) -> None:
-    store.close()
+def test_a_database_that_may_only_be_read_is_said_so(file_store: GraphStore, tmp_path: Path) -> None:
+    file_store.close()
     with GraphStore.open(f"sqlite:///file:{tmp_path / 'graph.db'}?mode=ro&uri=true", seed=False) as only_read:
         with pytest.raises(GraphError, match="may be read but not written"):
             only_read.import_conceptnet(written(tmp_path / "a.csv", WHOLE))
@@ -332,11 +339,13 @@ with GraphStore.open(sys.argv[1], seed=False) as store:
 
 
 @pytest.mark.parametrize("attempt", range(4))
-def test_a_killed_import_leaves_whole_batches_and_goes_on(tmp_path: Path, attempt: int) -> None:
+def test_a_killed_import_leaves_whole_batches_and_goes_on(
+    tmp_path: Path, new_database: NewDatabase, attempt: int
+) -> None:
     lines = [line(f"thing_{n * 7919 % 5003}", "RelatedTo", f"number_{n}") for n in range(40_000)]
-    file, path = written(tmp_path / "a.csv.gz", gzip.compress("".join(lines).encode(), 1)), tmp_path / "graph.db"
+    file, path = written(tmp_path / "a.csv.gz", gzip.compress("".join(lines).encode(), 1)), new_database("tables")
     importer = subprocess.Popen(
-        [sys.executable, "-c", IMPORTER, str(path), str(file)],
+        [sys.executable, "-c", IMPORTER, path, str(file)],
         env={**os.environ, "PYTHONPATH": SOURCE},
         stdout=subprocess.PIPE,
         text=True,
@@ -350,6 +359,4 @@ def test_a_killed_import_leaves_whole_batches_and_goes_on(tmp_path: Path, attemp
         done = store.import_conceptnet(file)
         assert (done.before, done.lines, done.kept, done.triples) == (there, 40_000, 40_000, 40_000)
         assert len(base(store)) == 40_000
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
+    assert_sound(path)

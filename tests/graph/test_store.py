@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,12 +16,6 @@ from kgt.triple import Triple
 MEAT = Triple("dog", "Desires", "meat")
 CARROTS = Triple("My dog", "likes", "carrots")
 WALKS = Triple("dog", "likes", "long walks")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[GraphStore]:
-    with GraphStore.open(tmp_path / "graph.db") as store:
-        yield store
 
 
 def add(store: GraphStore, *triples: Triple, user: str = "ada") -> Edit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,7 +13,9 @@ from pathlib import Path
 import pytest
 
 import kgt.graph
-from kgt.graph import GraphStore
+from kgt.graph import Edit, GraphStore, ScoredTriple
+from kgt.triple import Triple
+from tests.graph.conftest import NewDatabase, assert_sound
 
 SOURCE = str(Path(kgt.graph.__file__).parents[2])
 
@@ -45,6 +46,29 @@ with GraphStore.open(sys.argv[1], seed=False) as store:
 """
 
 
+MANY_USERS = """
+import random, sys
+from kgt.graph import Edit, GraphStore, ScoredTriple
+from kgt.triple import Triple
+path, name, *users = sys.argv[1:]
+turns = [(user, i) for user in users for i in range(15)]
+random.Random(name).shuffle(turns)
+with GraphStore.open(path, seed=False) as store:
+    for user, i in turns:
+        store.commit(Edit(user, "add", (ScoredTriple(Triple(name, "counts", str(i))),), query=f"{name}, {i}"))
+"""
+
+STUCK = """
+import sys, time
+from kgt.graph import Edit, GraphStore, ScoredTriple
+from kgt.triple import Triple
+with GraphStore.open(sys.argv[1], seed=False) as store, store.transaction("ada") as graph:
+    edits = [graph.commit(Edit("ada", "add", (ScoredTriple(Triple("a", "b", part)),))) for part in "cd"]
+    print(*(edit.id for edit in edits), flush=True)
+    time.sleep(60)
+"""
+
+
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", program, *map(str, arguments)],
@@ -54,8 +78,8 @@ def start(program: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def test_four_processes_that_open_a_new_file_and_write_to_one_user_lose_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "graph.db"
+def test_four_processes_that_open_a_new_database_and_write_to_one_user_lose_nothing(new_database: NewDatabase) -> None:
+    path = new_database("nothing")
     writers = [start(WRITER, path, f"writer {n}", 25, "seed") for n in range(4)]
     acknowledged = [int(line) for writer in writers for line in writer.communicate(timeout=60)[0].split()]
     assert [writer.returncode for writer in writers] == [0, 0, 0, 0]
@@ -69,8 +93,8 @@ def test_four_processes_that_open_a_new_file_and_write_to_one_user_lose_nothing(
         assert times == sorted(times)
 
 
-def test_reading_then_writing_in_a_transaction_loses_no_update(tmp_path: Path) -> None:
-    path = tmp_path / "graph.db"
+def test_reading_then_writing_in_a_transaction_loses_no_update(new_database: NewDatabase) -> None:
+    path = new_database("nothing")
     workers = [start(COUNTER, path) for _ in range(3)]
     for worker in workers:
         worker.communicate(timeout=60)
@@ -80,8 +104,8 @@ def test_reading_then_writing_in_a_transaction_loses_no_update(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("attempt", range(6))
-def test_a_killed_process_leaves_every_acknowledged_edit_whole(tmp_path: Path, attempt: int) -> None:
-    path = tmp_path / "graph.db"
+def test_a_killed_process_leaves_every_acknowledged_edit_whole(new_database: NewDatabase, attempt: int) -> None:
+    path = new_database("nothing")
     writer = start(WRITER, path, "killed", 200, "no seed")
     assert writer.stdout is not None
     lines = [writer.stdout.readline()]
@@ -97,6 +121,35 @@ def test_a_killed_process_leaves_every_acknowledged_edit_whole(tmp_path: Path, a
         assert [edit.id for edit in edits] == list(range(len(edits), 0, -1))
         assert {len(edit.added) for edit in edits} == {5}
         assert len(store.facts("ada")) == 5 * len(edits)
-    connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    connection.close()
+    assert_sound(path)
+
+
+def test_processes_that_write_to_many_users_at_once_lose_nothing(new_database: NewDatabase) -> None:
+    path, users = new_database("tables"), [f"user {n}" for n in range(5)]
+    writers = [start(MANY_USERS, path, f"writer {n}", *users) for n in range(3)]
+    for writer in writers:
+        writer.communicate(timeout=60)
+    assert [writer.returncode for writer in writers] == [0, 0, 0]
+    with GraphStore.open(path, seed=False) as store:
+        assert store.users() == users
+        for user in users:
+            assert [edit.id for edit in store.history(user)] == list(range(45, 0, -1))
+            assert {edit.query for edit in store.history(user)} == {
+                f"writer {n}, {i}" for n in range(3) for i in range(15)
+            }
+            assert len(store.facts(user)) == 45
+
+
+def test_a_process_killed_in_a_transaction_leaves_no_lock_and_nothing_half_done(new_database: NewDatabase) -> None:
+    path = new_database("tables")
+    with GraphStore.open(path, seed=False) as store:
+        store.commit(Edit("ada", "add", (ScoredTriple(Triple("a", "b", "before")),)))
+        stuck = start(STUCK, path)
+        assert stuck.stdout is not None and stuck.stdout.readline() == "2 3\n"
+        os.kill(stuck.pid, signal.SIGKILL)
+        stuck.communicate()
+        begun = time.monotonic()
+        edit = store.commit(Edit("ada", "add", (ScoredTriple(Triple("a", "b", "after")),)))
+        assert time.monotonic() - begun < 5
+        assert edit.id == 2
+        assert [fact.triple.object for fact in store.facts("ada")] == ["after", "before"]

@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ class Server:
 def serve(
     model: LanguageModel, encoder: SentenceEncoder, tmp_path: Path, cache: Path
 ) -> Iterator[Callable[..., Server]]:
-    """Start a server, with settings of `Serving`; several may run."""
+    """Start a server, with settings of `Serving`; several may run. If it does not load, its model is not there."""
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
-    def start(*, keyless: bool = True, store: GraphStore | None = None, **serving: Any) -> Server:
+    def start(*, keyless: bool = True, store: GraphStore | None = None, loads: bool = True, **serving: Any) -> Server:
         settings = Settings(db=str(tmp_path / "graph.db"), cache=str(cache), max_tokens=48)
-        service = Service(settings, store=store, model=model, encoder=encoder, keyless=keyless)
+        given = {"model": model, "encoder": encoder} if loads else {}
+        settings = settings if loads else replace(settings, model="no/such/model.gguf")
+        service = Service(settings, store=store, keyless=keyless, **given)  # type: ignore[arg-type]
         listening = socket.create_server(("127.0.0.1", 0))
         app = create_app(service, Serving(**{"rate": 0} | serving))
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=5))
@@ -60,7 +62,7 @@ def serve(
         running.append((server, thread))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         deadline = time.monotonic() + 60
-        while not server.started or httpx2.get(f"{url}/readyz").status_code != 200:
+        while not server.started or httpx2.get(url + ("/readyz" if loads else "/healthz")).status_code != 200:
             assert time.monotonic() < deadline and thread.is_alive()
             time.sleep(0.02)
         return Server(url, service, app)

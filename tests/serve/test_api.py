@@ -174,12 +174,21 @@ def test_one_user_may_send_so_much_in_a_minute(serve: Any) -> None:
 
 
 def test_a_page_of_another_origin_gets_nothing(server: Server, serve: Any) -> None:
-    with server.client(Origin="https://evil.example") as http:
-        assert "access-control-allow-origin" not in http.get("/api/me").headers
+    with server.client() as http:
+        assert (
+            "access-control-allow-origin" not in http.get("/api/me", headers={"Origin": "https://evil.example"}).headers
+        )
         refused = http.get("/api/me", headers={"Host": "evil.example"})
         assert refused.status_code == 400 and "evil.example" in refused.json()["detail"]
+        for origin in ("https://evil.example", "null", "http://localhost.evil.example", "http://["):
+            form = {"Content-Type": "text/plain", "Origin": origin}  # which a browser sends without asking
+            assert http.post("/api/import", content=b"I\tlike\ttea", headers=form).status_code == 403
+            assert http.post("/api/undo", headers={"Origin": origin}).status_code == 403
+        assert http.get("/api/edits", headers={"Origin": server.url}).json()["items"] == []
+    with server.client(server.key("ana"), Host="kgt.example", Origin="https://kgt.example") as http:  # a proxy's name
+        assert http.get("/api/me").json()["user"] == "ana"
     allowed = serve(cors=("https://app.example",))
-    with allowed.client(Origin="https://app.example") as http:
+    with allowed.client(allowed.key("ben"), Origin="https://app.example") as http:
         assert http.get("/api/me").headers["access-control-allow-origin"] == "https://app.example"
 
 

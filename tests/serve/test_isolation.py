@@ -16,6 +16,8 @@ ANA = "anastasia"
 SECRET, GUESSED = "Quuxborough", "Vorplock"
 """In everything of Ana's; the other user knows one of the two words, and asks for it."""
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+PAGE = {"/", "/signin", "/signout", "/favicon.ico", "/_nicegui/{path:path}", "/_nicegui_ws/{path:path}"}
+"""Two users' browsers are in tests/serve/test_page.py."""
 TOLD = {"subject": "my sister", "relation": "lives in", "object": SECRET}
 QUESTION = "Where does my sister live?"
 
@@ -127,9 +129,8 @@ def test_without_a_valid_key_every_route_but_the_public_ones_is_refused(server: 
 
 def test_every_route_is_described_or_known_here(server: Server) -> None:
     """A new one has to be looked at by the tests above."""
-    assert set(paths_of(server)) - {path.replace("{name}", "{name:path}") for path in described(server)} - PUBLIC == {
-        "/mcp"
-    }
+    known = {path.replace("{name}", "{name:path}") for path in described(server)} | PUBLIC | PAGE
+    assert set(paths_of(server)) - known == {"/mcp"}
 
 
 def shown(response: httpx2.Response) -> str:

@@ -140,9 +140,7 @@ def keeps_whole_edits_of_clients_that_leave(server: Process) -> None:
     """However far the server was with what they asked for."""
     begun = len(server.taught())
     for i in range(12):
-        body = json.dumps(
-            {"query": f"Where does Bob{i} live?", "feedback": f"Bob{i} lives in Town{i}."}
-        ).encode()
+        body = json.dumps({"query": f"Where does Bob{i} live?", "feedback": f"Bob{i} lives in Town{i}."}).encode()
         head = "POST /api/teach HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         head += f"Content-Length: {len(body)}"
         with socket.create_connection(("127.0.0.1", server.port)) as connection:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from kgt.errors import BadInput
-from kgt.triple import MAX_LENGTH, PLAIN, as_words, clean, entity_key, relation_key
+from kgt.triple import MAX_KEY, MAX_LENGTH, PLAIN, as_words, clean, entity_key, relation_key
 
 MAX_WEIGHT = 1e9
 """ConceptNet's own end at about 50; a weight beyond this, or none that can be compared, is an error in the file."""
@@ -179,7 +179,7 @@ def _concept(term: bytes) -> _Named:
         name = term.decode().replace("_", " ")
     except UnicodeDecodeError:
         raise _Unreadable(ENCODING) from None
-    return (name, name) if PLAIN.fullmatch(name) and len(name) <= MAX_LENGTH else _name(name)
+    return (name, name) if PLAIN.fullmatch(name) and len(name) <= MAX_KEY else _name(name)
 
 
 @lru_cache(1024)
@@ -196,10 +196,9 @@ def _relation(uri: bytes) -> _Named:
 def _name(name: str) -> _Named:
     """What `Triple` makes of a name."""
     text = clean(name)
-    key = entity_key(text)
-    if not text or len(text) > MAX_LENGTH or len(key) > 2 * MAX_LENGTH:
+    if not text or len(text) > MAX_LENGTH:
         raise _Unreadable(CONCEPT)
-    return text, key
+    return text, entity_key(text)
 
 
 def _weight(metadata: bytes) -> float:

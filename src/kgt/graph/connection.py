@@ -1,25 +1,33 @@
 """Connections to the graph's database, and all the SQL that only one kind of database understands.
 
 Reads run in one transaction, so that base and overlay are seen at the same moment; writes take
-the write lock before they read, so that nothing they decided on can change under them.
+the write lock before they read, so that nothing they decided on can change under them. On
+PostgreSQL the lock is an advisory one in the transaction: it ends with it, and with its process.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from sqlalchemy import (
+    ARRAY,
     URL,
     Column,
+    ColumnElement,
     Connection,
+    Double,
     Engine,
+    FromClause,
     Table,
+    Text,
+    bindparam,
     create_engine,
     event,
     func,
@@ -36,6 +44,10 @@ from kgt.errors import GraphError
 
 BUSY_SECONDS = 30
 """How long a writer waits for another one to finish."""
+IDLE_SECONDS = 60
+"""How long a PostgreSQL server waits for a writer that has fallen silent, before it gives the lock to the next."""
+CONNECT_SECONDS = 5
+"""How long a PostgreSQL server may take to answer when connected to."""
 
 
 def connect(where: str | Path) -> Engine:
@@ -46,8 +58,11 @@ def connect(where: str | Path) -> Engine:
     """
     url = _url(where)
     with graph_errors(url):
+        if url.get_backend_name() == "postgresql":
+            return _postgresql_engine(url)
         if url.get_backend_name() != "sqlite":
-            return create_engine(url)
+            url.get_dialect()  # else the error would be that it is unknown
+            raise GraphError(f"KGT keeps no graphs in {url.get_backend_name()}.", "Use an SQLite file or PostgreSQL.")
         engine = _sqlite_engine(url)
         try:
             _probe(engine)
@@ -69,21 +84,31 @@ def connect(where: str | Path) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """A connection in a read transaction."""
-    with graph_errors(engine.url), engine.begin() as connection:
-        yield connection
+    with graph_errors(engine.url), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with connection.begin():
+            yield connection
 
 
 @contextmanager
 def writing(engine: Engine, lock: str) -> Iterator[Connection]:
     """A connection in a write transaction, holding off other writers of what `lock` names.
 
-    SQLite has one lock for the whole database.
+    SQLite has one lock for the whole database. On PostgreSQL what is read under the lock is what the last
+    holder left: each statement sees what is committed by then, as a stricter isolation would not.
     """
     with graph_errors(engine.url), engine.connect() as connection:
         connection = connection.execution_options(kgt_writes=True)
         with connection.begin():
             if connection.dialect.name == "postgresql":
-                connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(lock, 0))))
+                connection.execute(
+                    select(
+                        func.set_config("lock_timeout", f"{BUSY_SECONDS}s", True),
+                        func.set_config("idle_in_transaction_session_timeout", f"{IDLE_SECONDS}s", True),
+                        func.pg_advisory_xact_lock(func.hashtextextended(lock, 0)),
+                    )
+                )
             yield connection
 
 
@@ -98,6 +123,12 @@ def insert(connection: Connection, table: Table, duplicates: Literal["keep", "re
     return statement.on_conflict_do_update(index_elements=key, set_=rest)
 
 
+def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+    """INSERT where a row whose primary key is there already is kept; how many were not."""
+    counting = {"preserve_rowcount": True}  # SQLAlchemy leaves an INSERT's count out where it costs something
+    return connection.execute(insert(connection, table, duplicates="keep"), rows, execution_options=counting).rowcount
+
+
 def insert_highest(
     connection: Connection, table: Table, rank: Column[Any], rows: Sequence[Sequence[Any]], **same: str
 ) -> None:
@@ -109,24 +140,52 @@ def insert_highest(
     """
     if not rows:
         return
-    columns = [column.name for column in table.columns if column.name not in same]
-    key = [column.name for column in table.primary_key.columns]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(table).values({name: literal_column(f"'{value}'") for name, value in same.items()})
-    higher = statement.excluded[rank.name]
-    statement = statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
+    columns = [column for column in table.columns if column.name not in same]
+    literals: dict[str, ColumnElement[str]] = {name: literal_column(f"'{value}'") for name, value in same.items()}
+    key = list(table.primary_key.columns)
     if connection.dialect.name == "sqlite":  # tuples, past SQLAlchemy: four times as fast
-        sql = str(statement.compile(dialect=connection.dialect, column_keys=[*columns, *same]))
-        connection.exec_driver_sql(sql, list(rows))
+        statement = _with_highest(sqlite.insert(table).values(literals), rank, key)
+        names = [*(column.name for column in columns), *same]
+        connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect, column_keys=names)), list(rows))
         return
-    highest: dict[tuple[Any, ...], dict[str, Any]] = {}  # one statement may not change a row twice
+    places = [columns.index(column) for column in key]
+    at = columns.index(rank)
+    highest: dict[tuple[Any, ...], Sequence[Any]] = {}  # one statement may not change a row twice
     for row in rows:
-        values = dict(zip(columns, row, strict=True))
-        identity = tuple(values[name] for name in key)
-        before = highest.get(identity)
-        if before is None or before[rank.name] < values[rank.name]:
-            highest[identity] = {**values, **(before or {}), rank.name: values[rank.name]}
-    connection.execute(statement, list(highest.values()))
+        identity = tuple(row[place] for place in places)
+        before = highest.setdefault(identity, row)
+        if before[at] < row[at]:
+            highest[identity] = (*before[:at], row[at], *before[at + 1 :])
+    query = select(*rows_as_table(connection, columns, list(highest.values())).c, *literals.values())
+    names = [*(column.name for column in columns), *same]
+    connection.execute(_with_highest(postgresql.insert(table).from_select(names, query), rank, key))
+
+
+def _with_highest(statement: Any, rank: Column[Any], key: list[Column[Any]]) -> Any:
+    higher = statement.excluded[rank.name]
+    return statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
+
+
+def rows_as_table(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], rows: Sequence[Sequence[Any]]
+) -> FromClause:
+    """Rows to be selected from, or joined, like a table that has columns like these, of text or numbers.
+
+    They are one parameter, or one for each column: with a parameter for each value, putting a statement together takes
+    longer than running it.
+    """
+    if connection.dialect.name == "postgresql":  # arrays, because from their length it plans well, unlike from JSON
+        kinds = (ARRAY(Double if isinstance(column.type, Double) else Text) for column in columns)
+        values = (bindparam(None, list(part), kind) for part, kind in zip(zip(*rows, strict=True), kinds, strict=True))
+        return func.unnest(*values).table_valued(*(column.name for column in columns)).render_derived()
+    row = func.json_each(json.dumps(rows, ensure_ascii=False)).table_valued("value")
+    parts = (func.json_extract(row.c.value, f"$[{n}]").label(column.name) for n, column in enumerate(columns))
+    return select(*parts).cte("wanted")
+
+
+def can_be_stored(text: str) -> bool:
+    """Whether databases can hold it: PostgreSQL takes no NUL, and nobody half a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def use_write_ahead_log(engine: Engine) -> None:
@@ -159,32 +218,50 @@ def graph_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, sqlite3.Error) as error:
-        reason = str(error.orig if isinstance(error, DBAPIError) else error)
-        for sign, hint in _HINTS.items():
-            if sign in reason:
-                raise GraphError(f"{where}: {reason}.", hint) from error
-        raise GraphError(f"{where}: {reason}.", "Check that the database is running and may be used.") from error
+        reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split()).rstrip(".")
+        if url.get_backend_name() == "postgresql":
+            hints, hint = _POSTGRESQL_HINTS, "Check that PostgreSQL is running and lets you in; then the same goes on."
+        else:
+            hints, hint = _SQLITE_HINTS, "Check that the database is running and may be used."
+        raise GraphError(
+            f"{where}: {reason}.", next((found for sign, found in hints.items() if sign in reason), hint)
+        ) from error
     except PoolTimeout as error:
         raise GraphError(
             f"{where}: all its connections are in use.",
             "Inside `transaction()` use the object it gives, not the store.",
         ) from error
     except (ModuleNotFoundError, NoSuchModuleError) as error:
-        raise GraphError(
-            f"No driver for {url.drivername} databases: {error}.", "Install it, or use an SQLite file."
-        ) from error
+        install = "pip install 'kgt[postgres]'" if url.get_backend_name() == "postgresql" else "Install it"
+        raise GraphError(f"No driver for {url.drivername} databases: {error}.", f"{install}, or use a file.") from error
 
 
 _UNTOUCHED = "Name another file, or restore this one from a copy; it was not changed."
-READ_ONLY = "It may be read but not written: allow writing to the file and its folder, or use a copy."
-_HINTS = {
+READ_ONLY = (
+    "It may be read but not written: allow writing to the file and its folder, or use a copy.",
+    "It may be read but not written: name the server that takes writes, with a user who may write.",
+)
+_LATER = "Another process is writing to it: try again when that is done."
+_POSTGRESQL_HINTS = {
+    "lock timeout": _LATER,
+    "idle-in-transaction timeout": "Nothing was stored. Do slow work before the transaction, not in it.",
+    "read-only transaction": READ_ONLY[1],
+    "permission denied": READ_ONLY[1],
+    "authentication failed": "Check the user and the password in the URL.",
+    "no password supplied": "Put the password into the URL, or into ~/.pgpass.",
+    "No space left": "Free some space on the server's disk; what was saved before is safe.",
+    "too many clients": "Raise max_connections of the server, or run fewer processes.",
+    "remaining connection slots": "Raise max_connections of the server, or run fewer processes.",
+    "does not exist": "Make it: `createdb` with the same host and user.",
+}
+_SQLITE_HINTS = {
     "file is not a database": _UNTOUCHED,
     "malformed": _UNTOUCHED,
     "file is encrypted": _UNTOUCHED,
     "unsupported file format": _UNTOUCHED,
-    "readonly": READ_ONLY,
-    "read-only": READ_ONLY,
-    "locked": "Another process is writing to it: try again when that is done.",
+    "readonly": READ_ONLY[0],
+    "read-only": READ_ONLY[0],
+    "locked": _LATER,
     "disk is full": "Free some space on the disk; what was saved before is safe.",
     "disk I/O": "Check the disk; what was saved before is safe.",
     "unable to open": "Check that the path is right, a file and not a folder, and may be read.",
@@ -194,7 +271,11 @@ _HINTS = {
 def _url(where: str | Path) -> URL:
     if isinstance(where, str) and "://" in where:
         try:
-            return make_url(where)
+            url = make_url(where)
+            # The names that everything else gives PostgreSQL; SQLAlchemy knows the second one no more, and takes
+            # the first for an older driver.
+            plain = url.drivername in ("postgresql", "postgres")
+            return url.set(drivername="postgresql+psycopg") if plain else url
         except (ArgumentError, ValueError) as error:
             raise GraphError(f"Not a database URL: {error}", "Give a file, or e.g. sqlite:///graph.db.") from error
     if str(where) == ":memory:":
@@ -238,6 +319,22 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    # A connection is tried before it is used: one that broke while the database was away is replaced.
+    engine_options: dict[str, Any] = {"pool_pre_ping": True, "pool_timeout": BUSY_SECONDS}
+    if url.get_driver_name() in ("psycopg", "psycopg2"):
+        # A server that vanishes without a word is given up within half a minute; TCP itself waits a quarter of an hour.
+        options = {
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+        }
+        engine_options["connect_args"] = {name: value for name, value in options.items() if name not in url.query}
+    return create_engine(url, **engine_options)
 
 
 def _probe(engine: Engine) -> None:

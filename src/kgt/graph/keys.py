@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from kgt.errors import BadInput
-from kgt.graph.connection import insert
+from kgt.graph.connection import insert_new
 from kgt.graph.records import AnyRow, to_microseconds, to_time
 from kgt.graph.tables import keys
 from kgt.triple import clean
@@ -17,6 +17,7 @@ from kgt.triple import clean
 MAX_NAME = 200
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_FIND = select(keys).where(keys.c.hash == bindparam("wanted"))  # every request asks; to build takes longer than to run
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def add(connection: Connection, user: str, hash: str, name: str, trusted: bool, 
         "created": to_microseconds(created),
         "expires": None if expires is None else to_microseconds(expires),
     }
-    if not connection.execute(insert(connection, keys, duplicates="keep"), row).rowcount:
+    if not insert_new(connection, keys, [row]):
         raise BadInput("That key is there already.", "Make another one.")
     return Key(user, name, trusted, created, expires)
 
@@ -63,7 +64,7 @@ def find(connection: Connection, hash: str) -> Key | None:
     """The key with this hash."""
     if not _HASH.fullmatch(hash):
         return None
-    row = connection.execute(select(keys).where(keys.c.hash == hash)).one_or_none()
+    row = connection.execute(_FIND, {"wanted": hash}).one_or_none()
     return None if row is None else _key(row)
 
 

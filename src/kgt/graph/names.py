@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy import Connection, select
 
-from kgt.graph.connection import insert
+from kgt.graph.connection import can_be_stored, insert
 from kgt.graph.tables import names, overlay
 from kgt.triple import Triple, relation_key
 
@@ -26,6 +26,8 @@ OWN = "my"
 """The word under which the user's own things ("my dog") are found."""
 SHORTEST_MISSPELT = 4
 """Letters a word must have to be recognised with one of them wrong."""
+LONGEST_WORD = 100
+"""Letters beyond which a word is not indexed."""
 MOST = 200
 """Most rows read for a word, or for half of one."""
 
@@ -66,7 +68,7 @@ def fill(connection: Connection) -> None:
 def with_words(connection: Connection, user: str, words: Collection[str]) -> dict[str, list[str]]:
     """Word → keys of the entities that have it in a name, at most MOST each."""
     found: dict[str, list[str]] = {}
-    for word in words:
+    for word in filter(can_be_stored, words):
         query = select(names.c.entity_key).where(names.c.user == user, names.c.word == word).limit(MOST)
         keys = list(connection.scalars(query))
         if keys:
@@ -76,7 +78,7 @@ def with_words(connection: Connection, user: str, words: Collection[str]) -> dic
 
 def misspelt(connection: Connection, user: str, word: str) -> list[tuple[str, str]]:
     """(word, entity key) of the indexed words that one wrong, missing, extra or swapped letter tells from this one."""
-    if len(word) < SHORTEST_MISSPELT:
+    if len(word) < SHORTEST_MISSPELT or not can_be_stored(word):
         return []
     half = (len(word) - 1) // 2  # two swapped letters in the middle leave this much on either side
     found = set()
@@ -103,5 +105,5 @@ def one_edit_apart(a: str, b: str) -> bool:
 
 
 def _indexed(text: str) -> Sequence[str]:
-    words = words_of(text)
+    words = [word for word in words_of(text) if len(word) <= LONGEST_WORD]
     return [*words, *(_BACKWARDS + w[::-1] for w in words if len(w) >= SHORTEST_MISSPELT)]

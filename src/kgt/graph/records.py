@@ -17,7 +17,6 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import (
-    CTE,
     BigInteger,
     ColumnElement,
     Connection,
@@ -30,13 +29,11 @@ from sqlalchemy import (
     bindparam,
     func,
     select,
-    values,
 )
-from sqlalchemy import column as column_
 
 from kgt.errors import BadInput
 from kgt.graph import names
-from kgt.graph.connection import insert
+from kgt.graph.connection import can_be_stored, insert, rows_as_table
 from kgt.graph.edit import Edit, ScoredTriple
 from kgt.graph.overlay import Change, Fact
 from kgt.graph.tables import base, changes, edits, overlay
@@ -46,7 +43,7 @@ Key = tuple[str, str, str]
 AsOf = datetime | int | None
 AnyRow = Row[*tuple[Any, ...]]
 
-BATCH = 500
+BATCH = 5_000
 """Keys per look-up; SQLite takes at most 32,766 parameters in one statement."""
 
 MAX_USER = 200
@@ -136,8 +133,8 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
 def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:
     """Those of the keys that are the subject of a fact the user sees; a hub costs no more than others."""
     found: set[str] = set()
-    for batch in _batches(sorted(set(keys))):
-        wanted = _wanted([base.c.subject_key], [(key,) for key in batch])
+    for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
+        wanted = rows_as_table(connection, [base.c.subject_key], [(key,) for key in batch])
         own = overlay.alias("own")
         added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
         removed = select(overlay.c.user).where(
@@ -317,18 +314,16 @@ def _rows_of(
     *columns: ColumnElement[Any],
     where: ColumnElement[bool] | None = None,
 ) -> Iterator[AnyRow]:
-    """The rows of these triples, each found along an index: SQLite scans for a `(a, b, c) IN (…)`."""
+    """The rows of these triples, each found along an index.
+
+    SQLite scans for a `(a, b, c) IN (…)`, and for an inner join may scan the wanted ones for each row of a user.
+    """
     for batch in _batches(sorted(keys)):
-        wanted = _wanted(_key(table), batch)
-        query = select(*_key(table), *columns).join_from(
-            wanted, table, and_(*(column == wanted.c[column.name] for column in _key(table)))
-        )
-        yield from connection.execute(query if where is None else query.where(where))
-
-
-def _wanted(columns: Sequence[ColumnElement[Any]], rows: Sequence[tuple[Any, ...]]) -> CTE:
-    """Rows of values, to be joined like a table."""
-    return values(*(column_(c.name, c.type) for c in columns), name="wanted").data(list(rows)).cte("wanted")
+        wanted = rows_as_table(connection, _key(table), batch)
+        same = [column == wanted.c[column.name] for column in _key(table)]
+        found = wanted.outerjoin(table, and_(*same, *([] if where is None else [where])))
+        rows = connection.execute(select(*_key(table), *columns).select_from(found))
+        yield from (row for row in rows if row.subject_key is not None)
 
 
 def _changes(rows: Iterable[AnyRow]) -> list[Change]:

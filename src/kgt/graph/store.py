@@ -18,6 +18,7 @@ from kgt.graph.connection import (
     connect,
     empty_write_ahead_log,
     insert,
+    insert_new,
     reading,
     use_write_ahead_log,
     writing,
@@ -63,6 +64,11 @@ class GraphStore:
             engine.dispose()
             raise
         return cls(engine)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the database is in this process, so that a look-up waits for nothing but a disk."""
+        return self._engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Close all connections."""
@@ -150,6 +156,7 @@ class GraphStore:
 
         On SQLite other users' writers wait too (30 s at most), so do slow work, such as asking a
         model, before: read without it, decide, then check in here that what was read still holds.
+        A PostgreSQL server ends a transaction that has been silent for a minute, so that nobody holds a lock for ever.
         """
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
@@ -221,7 +228,7 @@ class GraphStore:
         while batch := list(islice(left, BASE_BATCH)):
             with writing(self._engine, lock="base") as connection:
                 rows = [{**records.triple_row(triple), "source": source} for triple in batch]
-                added += connection.execute(insert(connection, tables.base, duplicates="keep"), rows).rowcount
+                added += insert_new(connection, tables.base, rows)
         return added
 
     def import_conceptnet(
@@ -277,7 +284,11 @@ class GraphStore:
             return keys.remove(connection, hash)
 
     def erase(self, user: str) -> None:
-        """Remove everything of a user, history and keys included, and overwrite where it stood. There is no undo."""
+        """Remove everything of a user, history and keys included. There is no undo.
+
+        In a file, where it stood is overwritten at once; a PostgreSQL server does that when it next vacuums, and may
+        keep logs and copies of its own.
+        """
         user = checked_user(user)
         with writing(self._engine, lock=f"user {user}") as connection:
             for table in (tables.names, tables.overlay, tables.changes, tables.edits, tables.keys):
@@ -289,7 +300,7 @@ def _prepare(engine: Engine, seed: bool) -> None:
     """Make or migrate the tables and load the seed, if that is still to be done."""
     with reading(engine) as connection:
         version = tables.version(connection)
-        current = version == tables.newest_version()
+        current = version == tables.NEWEST
         if current and (not seed or tables.get_meta(connection, "seed") is not None):
             return
     if version == 0:
@@ -305,5 +316,5 @@ def _prepare(engine: Engine, seed: bool) -> None:
                 tables.set_meta(connection, "seed", "loaded")
     except GraphError as error:
         # A graph that lacks only the seed can still be read where it cannot be written.
-        if not current or error.hint != READ_ONLY:
+        if not current or error.hint not in READ_ONLY:
             raise

@@ -1,4 +1,4 @@
-"""The SQL schema of the graph, and how an older database becomes a newer one.
+"""The SQL schema of the graph, and which version of it a database has.
 
 Every per-user table's key starts with the user, so that the graph can be spread by user. The
 primary keys begin with (user, subject key) and (subject key), so one-depth retrieval is two
@@ -7,7 +7,6 @@ look-ups along them; a second index on the same columns would only cost space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -26,14 +25,22 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql
 
 from kgt.errors import GraphError
+from kgt.graph import migrations
+
+NEWEST = 5
+"""The schema version that this code writes; `kgt.graph.migrations` brings older ones to it."""
 
 metadata = MetaData()
 
+_TEXT = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+"""Text that is compared byte by byte, as SQLite does, whatever the language of the database."""
+
 
 def _text(name: str, **options: Any) -> Column[str]:
-    return Column(name, Text, nullable=False, **options)
+    return Column(name, _TEXT, nullable=False, **options)
 
 
 def _triple_key(**options: Any) -> list[Column[str]]:
@@ -144,36 +151,6 @@ keys = Table(
 a key is looked up before the user is known."""
 
 
-def _add_names(connection: Connection) -> None:
-    from kgt.graph.names import fill  # needs the tables above
-
-    names.create(connection)
-    fill(connection)
-
-
-def _add_weights(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE base ADD COLUMN weight DOUBLE PRECISION NOT NULL DEFAULT 1")
-    connection.exec_driver_sql("UPDATE base SET weight = 2 WHERE source = 'seed'")
-
-
-def _add_requests_and_keys(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE edits ADD COLUMN request TEXT NOT NULL DEFAULT ''")
-    edits_by_request.create(connection)
-    keys.create(connection)
-
-
-MIGRATIONS: list[Callable[[Connection], None]] = [_add_names, _add_weights, _add_requests_and_keys]
-"""Step n takes a database from version n + 1 to n + 2. Append-only: never edit a released step.
-
-`metadata` above always describes the newest version; a new database is made from it directly.
-"""
-
-
-def newest_version() -> int:
-    """The schema version that this code writes."""
-    return 1 + len(MIGRATIONS)
-
-
 def version(connection: Connection) -> int:
     """The schema version of a database; 0 for an empty one. Changes nothing.
 
@@ -189,9 +166,9 @@ def version(connection: Connection) -> int:
             f"{_where(connection)} is a database, but not a KGT graph: its tables are {', '.join(names)}.",
             "Name another file; this one was not changed.",
         )
-    if int(found) > newest_version():
+    if int(found) > NEWEST:
         raise GraphError(
-            f"{_where(connection)} has schema version {found}; this KGT knows up to {newest_version()}.",
+            f"{_where(connection)} has schema version {found}; this KGT knows up to {NEWEST}.",
             "A newer KGT wrote it: update KGT, or name another file. This one was not changed.",
         )
     return int(found)
@@ -202,9 +179,9 @@ def migrate(connection: Connection) -> None:
     found = version(connection)
     if found == 0:
         metadata.create_all(connection)
-    for step in MIGRATIONS[found - 1 :] if found else []:
-        step(connection)
-    set_meta(connection, "schema_version", str(newest_version()))
+    elif found < NEWEST:
+        migrations.upgrade(connection, found)
+    set_meta(connection, "schema_version", str(NEWEST))
 
 
 def get_meta(connection: Connection, name: str) -> str | None:

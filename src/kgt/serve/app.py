@@ -12,11 +12,12 @@ import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kgt import __version__
-from kgt.serve import api, mcp, openai
-from kgt.serve.limits import BodyLimit, LocalNames, Rate
+from kgt.serve import api, mcp, openai, page
+from kgt.serve.limits import BodyLimit, LocalOnly, Rate
 from kgt.serve.logs import RequestLog
 from kgt.serve.openapi import describe
 from kgt.serve.problems import answer_with_problems, problem, problems
@@ -24,6 +25,13 @@ from kgt.serve.proxy import Proxy
 from kgt.serve.service import Service
 from kgt.serve.settings import Serving
 
+NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,  # else a variable of the environment could switch it on
+}
 THREADS = 256
 """Requests under way at a time; those beyond wait. A thread that waits for the model costs little."""
 
@@ -42,7 +50,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         loading = asyncio.create_task(anyio.to_thread.run_sync(service.load))
         loading.add_done_callback(_told)
-        async with tools.session_manager.run():
+        async with tools.session_manager.run(), page.living(app):
             yield
         if app.state.proxy:
             app.state.proxy.close()
@@ -53,6 +61,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
         version=__version__,
         summary="Personalise a language model by editing its user's knowledge graph.",
         lifespan=life,
+        telemetry=NO_TELEMETRY,
     )
     app.state.service = service
     app.state.limits = Rate(serving.rate)
@@ -61,6 +70,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
     app.include_router(api.router)
     app.include_router(openai.router)
     tools = mcp.mount(app, service)
+    page.mount(app)
     _add_operations(app, service)
     describe(app)
     app.add_middleware(BodyLimit, most=serving.max_body)
@@ -70,7 +80,7 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
             expose_headers=["X-Request-Id", "X-KGT-Facts-Used", "X-KGT-Edit"],
         )  # fmt: skip
     if service.keyless:
-        app.add_middleware(LocalNames)
+        app.add_middleware(LocalOnly, needed=lambda: not service.store.has_keys(), allowed=serving.cors)
     app.add_middleware(RequestLog)
     return app
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +32,8 @@ Db = Annotated[str | None, typer.Option("--db", help="Database file or SQLAlchem
 Model = Annotated[str | None, typer.Option("--model", "-m", help="As for the other commands.")]
 User = Annotated[str | None, typer.Option("--user", "-u", help="The local user, while there are no keys.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
+KEPT_SECONDS = 75
+"""How long an idle connection is kept: longer than balancers keep theirs (60 s), which else use a closed one."""
 GRACE_SECONDS = 30
 """How long a server that is told to stop finishes what was begun."""
 
@@ -59,6 +62,7 @@ def serve(
 
     On this machine no key is needed until `kgt user add` has made one. KGT_UPSTREAM_KEY is sent to the other server.
     """
+    _check_installed()
     settings = _settings(user, model, db)
     serving, service = _opened(settings, host, port, upstream, upstream_model, rate, max_body, tuple(cors or ()))
     listening = _listening(host, port, service)
@@ -72,8 +76,9 @@ def serve(
     err.print(f"http://{shown}:{port}/  (API at /docs, OpenAI's protocol at /v1, MCP at /mcp)", markup=False)
     signal.signal(signal.SIGTERM, _stopped)  # uvicorn hands the signal on when it has finished
     config = uvicorn.Config(
-        create_app(service, serving), log_config=None, timeout_graceful_shutdown=GRACE_SECONDS, server_header=False
-    )
+        create_app(service, serving), log_config=None, timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEPT_SECONDS, server_header=False,
+    )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
 
 
@@ -119,6 +124,7 @@ def mcp(
     db: Db = None,
 ) -> None:
     """Serve MCP over standard input and output, for one user.  Example: kgt mcp --user ana"""
+    _check_installed()
     from kgt.serve.mcp import serve_stdio
 
     serve_stdio(_settings(user, model, db))
@@ -136,6 +142,7 @@ def add_user(
     json: Json = False,
 ) -> None:
     """Make an API key; it is shown once.  Example: kgt user add ana --days 90"""
+    _check_installed()
     from kgt.serve.auth import new_key
 
     with _store(db) as store:
@@ -174,6 +181,14 @@ def remove_key(
             raise NotFound(f"There is no key {id!r}.", "`kgt user list` shows the ids.")
         store.remove_key(found[0])
     print(as_json({"removed": id})) if json else out.print(f"Removed {id}.", markup=False)
+
+
+def _check_installed() -> None:
+    missing = [name for name in ("fastapi", "limits", "mcp", "nicegui", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise BadInput(
+            f"The server needs packages that are not here: {', '.join(missing)}.", "pip install 'kgt[serve]'"
+        )
 
 
 def _is_loopback(host: str) -> bool:

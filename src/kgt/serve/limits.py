@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
+from anyio import to_thread
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kgt.errors import KGTError
@@ -50,22 +53,37 @@ class Rate:
         raise TooMany(f"More than {self._most.amount} requests in a minute.", f"Try again in {seconds} s.", seconds)
 
 
-class LocalNames:
-    """Where no key is needed: a page elsewhere must not reach the local user's graph by a name that leads here."""
+class LocalOnly:
+    """Where no key is needed, other sites' pages in the user's browser must not reach the user's graph.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    They could by a name of theirs that leads to this machine, or by a form, which a browser sends anywhere.
+
+    Args:
+        needed: whether no key is needed now. With keys, whoever has one may come by any name.
+        allowed: origins that may all the same.
+    """
+
+    def __init__(self, app: ASGIApp, needed: Callable[[], bool], allowed: Sequence[str]) -> None:
+        self._app, self._needed, self._allowed = app, needed, allowed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        host = Request(scope).url.hostname if scope["type"] in ("http", "websocket") else "localhost"
-        if host in ("localhost", "127.0.0.1", "::1"):
+        if scope["type"] not in ("http", "websocket"):
+            return await self._app(scope, receive, send)
+        headers = HTTPConnection(scope).headers
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not _is_local(f"//{host}"):
+            refusal = 400, f"This server is not called {host!r}.", "Use http://localhost."
+        elif origin and origin not in self._allowed and not _is_local(origin):
+            refusal = 403, f"Pages of {origin} may not use this server.", "Start it with --cors to allow them."
+        else:
+            return await self._app(scope, receive, send)
+        if not await to_thread.run_sync(self._needed):
             return await self._app(scope, receive, send)
         if scope["type"] == "websocket":
             return await send({"type": "websocket.close", "code": 1008})
         from kgt.serve.problems import problem
 
-        refused = problem(Request(scope), 400, f"This server is not called {host!r}.", "Use http://localhost.")
-        await refused(scope, receive, send)
+        await problem(Request(scope), *refusal)(scope, receive, send)
 
 
 class BodyLimit:
@@ -99,3 +117,10 @@ class BodyLimit:
     @property
     def _refusal(self) -> tuple[str, str]:
         return f"The body has more than {self._most:,} bytes.", "Send it in parts."
+
+
+def _is_local(url: str) -> bool:
+    try:
+        return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:  # a bracket that does not close
+        return False

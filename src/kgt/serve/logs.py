@@ -47,6 +47,8 @@ def log_in_json(level: str = "INFO") -> None:
     for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
     logging.getLogger("uvicorn.access").disabled = True  # said better below
+    # The address of a page's socket has the id that opens it in its query.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "WebSocket" not in str(record.msg))
     logging.getLogger("httpx").setLevel("WARNING")
     logging.getLogger("httpx2").setLevel("WARNING")
 
