@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
+import socket
+import sys
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -16,6 +20,7 @@ from kgt.terminal import as_json
 
 if TYPE_CHECKING:
     from kgt.graph import GraphStore
+    from kgt.serve.service import Service
     from kgt.settings import Settings
 
 out = Console(highlight=False)
@@ -60,18 +65,21 @@ def serve(
     _check_installed()
     settings = _settings(user, model, db)
     serving, service = _opened(settings, host, port, upstream, upstream_model, rate, max_body, tuple(cors or ()))
+    listening = _listening(host, port, service)
     import uvicorn
 
     from kgt.serve.app import create_app
     from kgt.serve.logs import log_in_json
 
     log_in_json()
-    err.print(f"http://{host}:{port}/  (API at /docs, OpenAI's protocol at /v1, MCP at /mcp)", markup=False)
-    uvicorn.run(
-        create_app(service, serving), host=host, port=port, log_config=None,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+    shown = f"[{host}]" if ":" in host else host
+    err.print(f"http://{shown}:{port}/  (API at /docs, OpenAI's protocol at /v1, MCP at /mcp)", markup=False)
+    signal.signal(signal.SIGTERM, _stopped)  # uvicorn hands the signal on when it has finished
+    config = uvicorn.Config(
+        create_app(service, serving), log_config=None, timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEPT_SECONDS, server_header=False,
     )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 def _opened(
@@ -92,6 +100,22 @@ def _opened(
         )
     key = os.environ.get("KGT_UPSTREAM_KEY", "")
     return Serving(host, port, rate, max_body, cors, upstream, upstream_model, key), service
+
+
+def _listening(host: str, port: int, service: Service) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        service.store.close()
+        hint = "Stop what listens there, or name another: --port 8081"
+        if error.errno != errno.EADDRINUSE:
+            hint = "Name an address of this machine, and a port that you may use."
+        raise BadInput(f"{host}, port {port}: {error.strerror or error}.", hint) from error
+
+
+def _stopped(_signal: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def mcp(
