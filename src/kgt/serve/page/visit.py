@@ -25,6 +25,8 @@ from kgt.triple import Triple, entity_key
 
 MOST = 300
 """Most of the user's facts in the picture, the newest."""
+LONGEST = 160
+"""Tokens of an answer: a page has room for more than a terminal's line."""
 ROWS = 60
 """Most facts in the list below it."""
 SHARED = 12
@@ -130,7 +132,7 @@ class Visit:
         def work(caller: Caller) -> Reply:
             if self._conversation is None:
                 self._conversation = Conversation(self.service.assistant(caller.user, caller.name))
-            return self._conversation.reply(message)
+            return self._conversation.reply(message, max_tokens=LONGEST)
 
         reply = await self._in_thread(work)
         if reply.edit:
