@@ -52,7 +52,9 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     yield open
     for page, server, asked, failed in pages:
         page.context.close()
-        assert any("/_nicegui_ws/" in url for url in asked), "no web socket was opened"
+        assert any("transport=websocket" in url for url in asked) and not any(
+            "transport=polling" in url for url in asked
+        )
         assert [url for url in asked if not url.startswith((server.url, "data:"))] == []
         assert failed == []
 
@@ -75,13 +77,13 @@ def test_the_story_ask_correct_see_the_change_ask_again_undo(server: Server, vis
     say(page, "What does my dog eat?")
     reply = page.locator(".message.theirs").last
     expect(reply).to_contain_text("meat")
-    expect(reply.locator(".provenance")).to_have_text(re.compile(r"Fromdogcapable ofeat meatP\(z\|q\)0\.\d\d"))
+    expect(reply.locator(".provenance")).to_have_text(re.compile(r"From ?dog capable of eat meat ?P\(z\|q\) 0\.\d\d"))
 
     say(page, "No, my dog is vegetarian.")
     card = page.locator(".card").last
-    both = r"P\(a\|q,z\)0\.\d\dP\(z\|q\)0\.\d\d"
-    expect(card.locator(".added")).to_have_text(re.compile(rf"\+my dogisvegetarian{both}"))
-    expect(card.locator(".removed")).to_have_text(re.compile(rf"−dogcapable ofeat meat{both}"))
+    both = r" ?P\(a\|q,z\) 0\.\d\d ?P\(z\|q\) 0\.\d\d"
+    expect(card.locator(".added")).to_have_text(re.compile(rf"\+ ?my dog is vegetarian{both}"))
+    expect(card.locator(".removed")).to_have_text(re.compile(rf"− ?dog capable of eat meat{both}"))
     picture = page.locator(".chart svg")
     expect(picture.locator("path[stroke='var(--added)']")).not_to_have_count(0)
     expect(picture.locator("path[stroke='var(--removed)'][stroke-dasharray]")).not_to_have_count(0)
@@ -89,7 +91,7 @@ def test_the_story_ask_correct_see_the_change_ask_again_undo(server: Server, vis
 
     say(page, "What should I feed my dog?")
     expect(page.locator(".message.theirs").last.locator(".text")).to_contain_text("vegetarian")
-    expect(page.locator(".provenance").last).to_contain_text("my dogisvegetarian")
+    expect(page.locator(".provenance").last).to_contain_text("my dog is vegetarian")
     expect(picture.locator("path[stroke='var(--accent)']")).not_to_have_count(0)
     expect(row(page, "vegetarian")).to_have_class(re.compile("used"))
 
@@ -119,7 +121,7 @@ def test_a_fact_is_added_found_edited_and_deleted_by_hand(server: Server, visit:
     for part, value in {"Subject": "Rex", "Relation": "owner", "Object": "Ana"}.items():
         page.get_by_label(part).fill(value)
     page.get_by_role("button", name="Save").click()
-    expect(row(page, "Rex")).to_contain_text("RexownerAna")
+    expect(row(page, "Rex")).to_contain_text("Rex owner Ana")
     expect(page.get_by_label("Subject")).to_be_hidden()
 
     page.keyboard.press("/")
@@ -247,13 +249,12 @@ def test_where_there_are_keys_one_signs_in(server: Server, visit: Callable[..., 
     assert page.context.cookies() == []
 
 
-def test_a_key_that_is_removed_opens_nothing_any_more(server: Server, visit: Callable[..., Page]) -> None:
+def test_the_page_closes_when_its_key_is_removed(server: Server, visit: Callable[..., Page]) -> None:
     page = visit(server, server.key("ana"))
     expect(page.locator(".user")).to_have_text("ana")
     ((hash, _),) = server.service.store.keys("ana")
     server.key("ben")
     server.service.store.remove_key(hash)
-    page.get_by_role("button", name="Add a fact").click(no_wait_after=True)
     expect(page.get_by_label("API key")).to_be_visible()
     expect(page.get_by_role("alert")).to_contain_text("no longer valid")
 

@@ -27,11 +27,10 @@ class Chat:
         self._cards: list[tuple[Edit, Element]] = []
         with el("div", "scroller"), el("div", "messages", role="log", aria_label="Messages") as self._log:
             self._intro()
-        with el("form", "composer") as form:
+        with el("div", "composer"):
             self._box = ui.textarea(placeholder="Ask, correct, or tell something").props("borderless autogrow rows=1")
             self._box.props["aria-label"] = "Message"
             send = button("Send", "send", icon="arrow_upward")
-        form.on("submit.prevent", js_handler="() => {}")
         visit.on(self._box, "keydown.enter", self.send, _ENTER)
         visit.on(send, "click", lambda _: self.send(self._box.value))
         visit.panels.append(self._show_cards)
@@ -74,8 +73,7 @@ class Chat:
 
     def _notes(self, reply: Reply) -> None:
         if reply.edit and reply.edit.id:
-            with el("div", "card") as card:
-                pass
+            card = el("div", "card")
             self._cards.append((reply.edit, card))
             self._show_card(reply.edit, card)
         if reply.answer:

@@ -39,7 +39,7 @@ def triple(z: Triple) -> None:
     """A fact in words: subject, relation, object."""
     with el("span", "triple"):
         el("span", "subject", z.subject)
-        el("span", "relation", spoken(z.relation))
+        el("span", "relation", f" {spoken(z.relation)} ")  # the spaces are for who listens or copies
         el("span", "object", z.object)
 
 
@@ -65,7 +65,7 @@ def changes(edit: Edit) -> None:
 def probability(name: str, value: float) -> None:
     """One probability, as the paper writes it."""
     with el("span", "probability"):
-        el("span", "", name)
+        el("span", "", f"{name} ")
         el("b", "", f"{value:.2f}")
 
 
