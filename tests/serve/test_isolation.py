@@ -15,7 +15,7 @@ from .conftest import Server
 ANA = "anastasia"
 SECRET, GUESSED = "Quuxborough", "Vorplock"
 """In everything of Ana's; the other user knows one of the two words, and asks for it."""
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/static-offline-docs", "/openapi.json"}
 PAGE = {"/", "/signin", "/signout", "/favicon.ico", "/_nicegui/{path:path}", "/_nicegui_ws/{path:path}"}
 """Two users' browsers are in tests/serve/test_page.py."""
 TOLD = {"subject": "my sister", "relation": "lives in", "object": SECRET}

@@ -303,3 +303,13 @@ def test_of_two_servers_in_a_process_the_first_has_the_page(serve: Callable[...,
         refused = second.get("/")
         assert refused.status_code == 503 and "Another server" in refused.json()["detail"]
         assert second.get("/api/me").status_code == 200
+
+
+def test_the_description_of_the_api_is_read_without_another_host(server: Server, browser: Browser) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{server.url}/docs")
+    expect(page.get_by_text("/api/teach")).to_be_visible()
+    assert [url for url in asked if not url.startswith((server.url, "data:"))] == []
+    page.close()

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from fastapi.telemetry import TelemetryConfig
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kgt import __version__
@@ -56,7 +57,8 @@ def create_app(service: Service, serving: Serving) -> FastAPI:
             app.state.proxy.close()
         await anyio.to_thread.run_sync(service.close)
 
-    app = FastAPI(
+    app = FastAPIOffline(  # /docs comes from a wheel as well, not from elsewhere
+        redoc_url=None,
         title="KGT",
         version=__version__,
         summary="Personalise a language model by editing its user's knowledge graph.",
