@@ -228,6 +228,13 @@ def test_a_bad_parameter_is_named(client: OpenAI, given: dict[str, Any], said: s
     assert said in str(refused.value) and refused.value.body["message"]  # type: ignore[index]
 
 
+def test_what_is_refused_teaches_nothing(client: OpenAI, server: Server) -> None:
+    told = [{"role": "user", "content": "My cat is called Minka."}]
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="kgt", messages=told, n=2)  # type: ignore[arg-type]
+    assert server.service.store.history("me") == []
+
+
 @pytest.mark.parametrize("said", ["Tell me a long story.", "My cat is called Minka. Can you tell me a long story?"])
 def test_a_client_that_leaves_a_stream_frees_the_model(client: OpenAI, server: Server, said: str) -> None:
     """Also where what was learnt comes first. Whether the model still computes is seen in the process's time."""

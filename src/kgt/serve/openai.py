@@ -154,7 +154,7 @@ def chat(request: Request, caller: Authorised, body: ChatRequest) -> Response:
     if proxy := request.app.state.proxy:
         personal = _personal(me, body)
         return proxy.chat(body, personal)  # type: ignore[no-any-return]
-    _known(service, body.model)
+    _check(service, body)
     if body.messages[-1].role != "user":
         raise BadInput("The last message is not the user's.", 'End with {"role": "user", "content": "…"}.')
     said = _conversation(body.messages)
@@ -172,7 +172,7 @@ def completions(request: Request, caller: Authorised, body: CompletionRequest) -
     service: Service = request.app.state.service
     caller = caller.acting_for(body.user)
     request.state.user = caller.user
-    _known(service, body.model)
+    _check(service, body)
     if isinstance(body.prompt, list) and len(body.prompt) != 1:
         raise BadInput(f"There are {len(body.prompt)} prompts.", "Send one prompt in a request.")
     prompt = body.prompt if isinstance(body.prompt, str) else body.prompt[0]
@@ -187,8 +187,6 @@ class _Envelope:
     """A reply in OpenAI's forms: whole, or as server-sent events."""
 
     def __init__(self, kind: str, body: Common, me: Assistant, personal: Personal, asked: Sequence[str]) -> None:
-        if body.n not in (None, 1):
-            raise BadInput(f"n is {body.n}.", "Ask for one choice a request.")
         self._kind, self._body, self._me, self._personal = kind, body, me, personal
         self._asked = asked
         self._head = {
@@ -200,10 +198,7 @@ class _Envelope:
     def respond(self, words: Iterator[str]) -> Response:
         """The response; a stream's first piece is computed before it begins, so that errors come as errors."""
         if not self._body.stream:
-            text, pieces = "", 0
-            for piece in words:
-                text, pieces = text + piece, pieces + 1
-            return JSONResponse(self._whole(text), headers=self._personal.headers())
+            return JSONResponse(self._whole("".join(words)), headers=self._personal.headers())
         events = self._events(next(words, None), words)
         return StreamingResponse(
             events, media_type="text/event-stream",
@@ -316,6 +311,13 @@ def _until(words: Iterator[str] | Any, stop: str | list[str] | None) -> Iterator
 
 def _names(service: Service) -> list[str]:
     return list(dict.fromkeys([MODEL, service.model.name]))
+
+
+def _check(service: Service, body: Common) -> None:
+    """Refuse what cannot be done before anything is learnt."""
+    _known(service, body.model)
+    if body.n not in (None, 1):
+        raise BadInput(f"n is {body.n}.", "Ask for one choice a request.")
 
 
 def _known(service: Service, name: str) -> str:
