@@ -36,6 +36,8 @@ from kgt.serve.auth import new_key
 
 FRIENDS = ["Bo", "Cleo", "Dimitri", "Esther", "Farid", "Gudrun", "Hanako", "Ivan"]
 COMMON = ["What is the capital of France?", "Name a colour.", "How do bees make honey?", "Who wrote Faust?"]
+READERS = 4
+"""Connections that read the graph at a time."""
 TOWNS = ["Oslo", "Rome", "Lima", "Kyoto", "Accra", "Riga", "Porto", "Perth"]
 
 
@@ -120,7 +122,7 @@ async def _measure(ports: list[int], keys: dict[str, str], seconds: float) -> di
     await _loaded(clients, everyone, 3, rng, together=True)  # warm
     alone = await _loaded(clients, everyone, seconds / 3, rng, together=False)
     together = await _loaded(clients, everyone, seconds, rng, together=True)
-    graph = await _graph({u: clients[u] for u in everyone[:8]}, max(3.0, seconds / 6))
+    graph = await _graph({u: clients[u] for u in everyone[:READERS]}, max(3.0, seconds / 6))
     lost = 0
     for load in (alone, together):
         for user, ids in load.edits.items():

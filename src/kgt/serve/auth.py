@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated
@@ -99,24 +100,22 @@ def identify(service: Service, key: str | None) -> Caller:
     return Caller(found.user, found.trusted, found.name)
 
 
-def key_in(authorization: str | None, x_api_key: str | None = None) -> str | None:
+def key_in(headers: Mapping[str, str]) -> str | None:
     """The key in a request's headers."""
-    kind, _, value = (authorization or "").partition(" ")
-    return value.strip() if kind.lower() == "bearer" else x_api_key
+    kind, _, value = headers.get("authorization", "").partition(" ")
+    return value.strip() if kind.lower() == "bearer" else headers.get("x-api-key")
 
 
 async def caller(
     request: Request,
     _shown: Annotated[object, Depends(_bearer)],  # for the OpenAPI page's "Authorize"
-    authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
-    x_api_key: Annotated[str | None, Header(include_in_schema=False)] = None,
     x_kgt_user: Annotated[
         str | None, Header(description="For which user a trusted key acts.", examples=["ana"])
     ] = None,
 ) -> Caller:
     """The caller of a request: a dependency of every route that touches a graph."""
     service: Service = request.app.state.service
-    key = key_in(authorization, x_api_key)
+    key = key_in(request.headers)
     if service.store.embedded:  # answers in less time than another thread takes to be woken
         found = identify(service, key)
     else:

@@ -158,7 +158,7 @@ def _refusal(problem: JSONResponse, message: str) -> JSONResponse:
 
 
 def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
-    key = key_in(headers.get("authorization"), headers.get("x-api-key"))
+    key = key_in(headers)
     return identify(service, key).acting_for(headers.get("x-kgt-user"))
 
 
