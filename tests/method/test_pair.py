@@ -24,6 +24,23 @@ def test_the_relation_is_what_stands_before_the_object(
     assert read_pair(query, feedback, "my dog", object).relations[0] == relation
 
 
+@pytest.mark.parametrize(
+    ("query", "subject", "feedback", "relation", "object"),
+    [
+        ("Where does my friend Bob live?", "my friend Bob", "Bob lives in Oslo.", "lives in", "Oslo"),
+        ("Where does my friend Bob live?", "my friend Bob", "My friend Bob lives in Oslo.", "lives in", "Oslo"),
+        ("What does my dog Rex eat?", "my dog Rex", "No, Rex eats fish.", "eats", "fish"),
+        ("Where does my aunt Ana Silva live?", "my aunt Ana Silva", "Ana Silva lives in Rome.", "lives in", "Rome"),
+        ("Where does my friend Bob live?", "my friend Bob", "Bobbington.", "lives in", "Bobbington"),
+    ],
+)
+def test_the_name_alone_stands_for_the_whole_subject(
+    query: str, subject: str, feedback: str, relation: str, object: str
+) -> None:
+    pair = read_pair(query, feedback, subject)
+    assert (pair.subject, pair.relations[0], pair.object) == (subject, relation, object)
+
+
 @pytest.mark.parametrize("feedback", ["I'm afraid of lifts", "I’m afraid of lifts", "I am afraid of lifts"])
 def test_contractions_are_read(feedback: str) -> None:
     pair = read_pair("What am I afraid of?", feedback, "I", "lifts")

@@ -30,6 +30,7 @@ _CHANGE = re.compile(r"\b(?:no longer|instead|changed?|switched|moved|replaced|b
 _CONTRACTED = {"'m": " am", "'re": " are", "'ve": " have"}
 _ALSO = re.compile(r"\b(?:also|too|as well|in addition|another)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?:it|he|she|they)\b['’]?s?\s+", re.IGNORECASE)
+_NAME = re.compile(r"(?<=[a-z]\s)[A-Z]\w*(?:\s[A-Z]\w*)*$")
 _LEAD = re.compile(
     r"^(?:(?:it|that|he|she|they|the (?:right|correct) answer)(?:['’]s|['’]re| is| are| was)\s+)", re.IGNORECASE
 )
@@ -87,6 +88,9 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
     timeless, said = _NOW.sub("", query), clean(_NOW.sub("", said)).strip(" ,") or said
     if adds:
         said = clean(_ALSO.sub("", said)).strip(" ,") or said
+    name = _NAME.search(subject)
+    if name and re.match(rf"{re.escape(name.group())}\b", said):  # "Bob lives in Oslo", of "my friend Bob"
+        said = subject + said[len(name.group()) :]
     pronoun = _PRONOUN.match(said)
     statement = statement_in(f"{subject} {said[pronoun.end() :]}" if pronoun else said, subject)
     if pronoun and statement and statement.relation.casefold() in ("is", "are", "was", "were"):
