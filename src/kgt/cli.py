@@ -19,6 +19,8 @@ from kgt import __version__
 from kgt.bench import cli as benchmark
 from kgt.bench import editor_cli
 from kgt.errors import BadInput, KGTError, NotFound
+from kgt.options import GIVEN
+from kgt.options import settings as settings_with
 from kgt.serve import cli as server
 from kgt.terminal import (
     as_json,
@@ -37,7 +39,6 @@ from kgt.terminal import (
 if TYPE_CHECKING:
     from kgt.assistant import Assistant
     from kgt.graph import Edit
-    from kgt.settings import Settings
 
 app = typer.Typer(
     help="Personalise a language model by editing your knowledge graph.",
@@ -76,9 +77,6 @@ Format = Annotated[
 MOST_LISTED = 50_000
 """Shared facts that are listed at once; ConceptNet has millions."""
 
-_OPTIONS: dict[str, Any] = {}
-"""Options that stood before the command's name."""
-
 
 def _version(wanted: bool) -> None:
     if wanted:
@@ -97,7 +95,7 @@ def options(
     ] = False,
 ) -> None:
     """Personalise a language model by editing your knowledge graph."""
-    _OPTIONS.update(user=user, model=model, db=db, json=json)
+    GIVEN.update(user=user, model=model, db=db, json=json)
 
 
 @app.command()
@@ -339,7 +337,7 @@ def models(json: Json = False) -> None:
     """List the models that run without a network."""
     from kgt.lm.catalog import model_names
 
-    if json or _given("json"):
+    if json or GIVEN.get("json"):
         print(as_json([{"name": name, "where": where} for name, where in model_names()]))
         return
     for name, where in model_names():
@@ -355,7 +353,7 @@ def demo(model: Model = None) -> None:
     """Tell the story of one user on the real model, and check every promise; exit code 1 if one is broken."""
     from kgt.demo import run
 
-    raise typer.Exit(run(out, _settings(None, model, None)))
+    raise typer.Exit(run(out, settings_with(None, model, None)))
 
 
 for command in (benchmark.bench, benchmark.report, benchmark.dataset, editor_cli.train_editor, editor_cli.trace):
@@ -381,18 +379,6 @@ def main() -> None:
         sys.exit(0)
 
 
-def _given(option: str) -> Any:
-    """The value of an option that stood before the command's name."""
-    return _OPTIONS.get(option)
-
-
-def _settings(user: str | None, model: str | None, db: str | None) -> Settings:
-    from kgt.settings import Settings
-
-    given = {"user": user, "model": model, "db": db}
-    return Settings.load(**{name: value if value is not None else _given(name) for name, value in given.items()})
-
-
 @contextmanager
 def _assistant(
     user: str | None, model: str | None, db: str | None, json: bool, *, reads: bool = False
@@ -404,14 +390,14 @@ def _assistant(
     """
     from kgt.assistant import Assistant
 
-    settings = _settings(user, model, db)
+    settings = settings_with(user, model, db)
     me = Assistant(settings.user, settings=settings)
     try:
-        named = user or _given("user") or os.environ.get("KGT_USER")
+        named = user or GIVEN.get("user") or os.environ.get("KGT_USER")
         if reads and named and settings.user not in me.store.users():
             known = ", ".join(me.store.users()[:10]) or "none yet"
             raise NotFound(f"There is no user {settings.user!r}.", f"Known users: {known}. Teaching creates one.")
-        yield me, json or bool(_given("json"))
+        yield me, json or bool(GIVEN.get("json"))
     finally:
         if "store" in vars(me):
             me.store.close()

@@ -16,6 +16,8 @@ import typer
 from rich.console import Console
 
 from kgt.errors import BadInput, NotFound
+from kgt.options import GIVEN
+from kgt.options import settings as settings_with
 from kgt.terminal import as_json
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def serve(
     On this machine no key is needed until `kgt user add` has made one. KGT_UPSTREAM_KEY is sent to the other server.
     """
     _check_installed()
-    settings = _settings(user, model, db)
+    settings = settings_with(user, model, db)
     serving, service = _opened(settings, host, port, upstream, upstream_model, rate, max_body, tuple(cors or ()))
     listening = _listening(host, port, service)
     import uvicorn
@@ -127,7 +129,7 @@ def mcp(
     _check_installed()
     from kgt.serve.mcp import serve_stdio
 
-    serve_stdio(_settings(user, model, db))
+    serve_stdio(settings_with(user, model, db))
 
 
 @user_app.command("add")
@@ -148,7 +150,7 @@ def add_user(
     with _store(db) as store:
         expires = datetime.now(UTC) + timedelta(days=days) if days else None
         text, key = new_key(store, name, label, trusted=trusted, expires=expires)
-    if json:
+    if json or GIVEN.get("json"):
         print(as_json({"user": key.user, "key": text, "trusted": key.trusted, "expires": key.expires}))
     else:
         err.print(f"A key of {key.user}'s; it is shown this once:", markup=False)
@@ -161,7 +163,7 @@ def list_users(db: Db = None, json: Json = False) -> None:
     with _store(db) as store:
         keys = [{"id": hash[:12], "user": k.user, "label": k.name, "trusted": k.trusted, "created": k.created,
                  "expires": k.expires} for hash, k in store.keys(None)]  # fmt: skip
-    if json:
+    if json or GIVEN.get("json"):
         print(as_json(keys))
         return
     for key in keys:
@@ -180,7 +182,7 @@ def remove_key(
         if len(found) != 1:
             raise NotFound(f"There is no key {id!r}.", "`kgt user list` shows the ids.")
         store.remove_key(found[0])
-    print(as_json({"removed": id})) if json else out.print(f"Removed {id}.", markup=False)
+    print(as_json({"removed": id})) if json or GIVEN.get("json") else out.print(f"Removed {id}.", markup=False)
 
 
 def _check_installed() -> None:
@@ -198,13 +200,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _settings(user: str | None, model: str | None, db: str | None) -> Settings:
-    from kgt.cli import _settings as settings
-
-    return settings(user, model, db)
-
-
 def _store(db: str | None) -> GraphStore:
     from kgt.graph import GraphStore
 
-    return GraphStore.open(_settings(None, None, db).db)
+    return GraphStore.open(settings_with(None, None, db).db)
