@@ -40,6 +40,15 @@ def test_what_states_nothing_leaves_the_graph_alone(assistant: Assistant, messag
     assert assistant.history() == []
 
 
+def test_what_is_said_of_something_else_does_not_correct_the_last_answer(assistant: Assistant) -> None:
+    assistant.chat("What does my dog eat?")
+    edit = assistant.chat("I like green tea.").edit
+    assert edit is not None and (edit.kind, edit.query) == ("add", "")
+    assert facts(assistant) == {"(I, like, green tea)"}
+    edit = assistant.chat("My dog is vegetarian.").edit
+    assert edit is not None and (edit.kind, edit.query) == ("teach", "What does my dog eat?")
+
+
 def test_not_liking_is_not_liking(assistant: Assistant) -> None:
     assistant.chat("I like tea.")
     assistant.chat("I don't like tea.")

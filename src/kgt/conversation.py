@@ -120,9 +120,9 @@ class Conversation:
         """
         message = checked_query(message)
         reading = self._read(message)
-        if self._last and self._corrects(message, reading):
+        if self._last and self._corrects(self._last, message, reading):
             edit = self._corrected(self._last, message, reading)
-        elif reading.kind == "fact":
+        elif reading.kind == "fact" or (reading.kind == "feedback" and reading.statements):
             edit = self._assistant.learn(reading.statements, message)
         else:
             return None
@@ -140,8 +140,14 @@ class Conversation:
     def _read(self, message: str) -> Reading:
         return read_message(message, self._last.query if self._last else "", self._assistant.encoder)
 
-    def _corrects(self, message: str, reading: Reading) -> bool:
-        return reading.kind == "feedback" or is_correction(message)
+    def _corrects(self, last: Answer, message: str, reading: Reading) -> bool:
+        """Whether a message is about the last answer; what it states of something else is a fact of its own."""
+        if reading.kind != "feedback" or is_correction(message):
+            return is_correction(message)
+        said = next(iter(reading.statements), None)
+        if said is None or not last.subject:
+            return True
+        return entity_key(self._assistant.named(said.triple)[-1].subject) == entity_key(last.subject)
 
     def _recollect(self, message: Message) -> None:
         """Take note of a turn as when it was said, but learn nothing."""
@@ -156,9 +162,9 @@ class Conversation:
                 self._last = self.recall(resolved(unclear[0], meant), meant.entity)
                 return
             reading = self._read(checked_query(text))
-            if self._last and self._corrects(text, reading):
+            if self._last and self._corrects(self._last, text, reading):
                 return
-            if reading.kind == "fact":
+            if reading.kind == "fact" or (reading.kind == "feedback" and reading.statements):
                 self._mention([one.triple for one in reading.statements])
             elif choice := self._choice(text):
                 self._unclear = (text, choice)
