@@ -320,7 +320,7 @@ class Assistant:
         )
         for _ in range(ATTEMPTS):
             facts = self._about(pair.subject)
-            edit = replace(self._decided(pair, h, facts, started), request=request)
+            edit = self._decided(pair, h, facts, started, request)
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
@@ -328,7 +328,7 @@ class Assistant:
                     return graph.commit(edit)
         with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
             facts = graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED)
-            return graph.commit(replace(self._decided(pair, h, facts, started), request=request))
+            return graph.commit(self._decided(pair, h, facts, started, request))
 
     def add_triples(
         self, triples: Iterable[Triple], *, kind: str = "add", dry_run: bool = False, request: str = ""
@@ -518,7 +518,7 @@ class Assistant:
     def _is_stale(self, old: Triple, new: Iterable[Triple]) -> bool:
         return any(contradicts(z, old) for z in new)
 
-    def _decided(self, pair: Pair, h: _H, facts: Sequence[Fact], started: float) -> Edit:
+    def _decided(self, pair: Pair, h: _H, facts: Sequence[Fact], started: float, request: str) -> Edit:
         edit = decide_edit(
             pair,
             h.stated,
@@ -531,4 +531,5 @@ class Assistant:
             scope=self.scope,
             guess=h.all,
         )
-        return replace(edit, said_by=self.said_by, milliseconds=(time.perf_counter() - started) * 1000)
+        took = (time.perf_counter() - started) * 1000
+        return replace(edit, said_by=self.said_by, milliseconds=took, request=request)

@@ -122,7 +122,7 @@ class Conversation:
         reading = self._read(message)
         if self._last and self._corrects(self._last, message, reading):
             edit = self._corrected(self._last, message, reading)
-        elif reading.kind == "fact" or (reading.kind == "feedback" and reading.statements):
+        elif _tells(reading):
             edit = self._assistant.learn(reading.statements, message)
         else:
             return None
@@ -142,11 +142,11 @@ class Conversation:
 
     def _corrects(self, last: Answer, message: str, reading: Reading) -> bool:
         """Whether a message is about the last answer; what it states of something else is a fact of its own."""
-        if reading.kind != "feedback" or is_correction(message):
-            return is_correction(message)
-        said = next(iter(reading.statements), None)
-        if said is None or not last.subject:
+        if is_correction(message):
             return True
+        said = next(iter(reading.statements), None)
+        if reading.kind != "feedback" or said is None or not last.subject:
+            return reading.kind == "feedback"
         return entity_key(self._assistant.named(said.triple)[-1].subject) == entity_key(last.subject)
 
     def _recollect(self, message: Message) -> None:
@@ -164,7 +164,7 @@ class Conversation:
             reading = self._read(checked_query(text))
             if self._last and self._corrects(self._last, text, reading):
                 return
-            if reading.kind == "fact" or (reading.kind == "feedback" and reading.statements):
+            if _tells(reading):
                 self._mention([one.triple for one in reading.statements])
             elif choice := self._choice(text):
                 self._unclear = (text, choice)
@@ -230,6 +230,11 @@ class Conversation:
         shared = set.intersection(*(set(entity_key(one.entity).split()) for one in choice))
         named = [one for one in choice if words & (set(entity_key(one.entity).split()) - shared)]
         return named[0] if len(named) == 1 else None
+
+
+def _tells(reading: Reading) -> bool:
+    """Whether a message that corrects nothing states facts."""
+    return reading.kind == "fact" or (reading.kind == "feedback" and bool(reading.statements))
 
 
 def _question_in(message: str) -> str:

@@ -183,12 +183,12 @@ class GraphStore:
         with reading(self._engine) as connection:
             return Transaction(connection, user).requested(request)
 
-    def request_beginning(self, user: str, text: str) -> str | None:
-        """A request that the user has an edit for, and that begins so."""
+    def requested_beginning(self, user: str, text: str) -> Edit | None:
+        """The user's edit that was made for a request that begins so; None if there is none."""
         user = checked_user(user)
         begins = tables.edits.c.request.startswith(text, autoescape=True)
         with reading(self._engine) as connection:
-            return connection.scalar(select(tables.edits.c.request).where(tables.edits.c.user == user, begins).limit(1))
+            return next(iter(records.read_edits(connection, user, begins, limit=1)), None)
 
     def history(self, user: str, limit: int | None = None, before: int | None = None) -> list[Edit]:
         """The user's edits, newest first: all, or those with an id less than `before`."""

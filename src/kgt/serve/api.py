@@ -267,10 +267,9 @@ def _once(request: Request, me: Assistant, key: str | None, sent: str, work: Cal
         return _edited(work(""))
     whole = f"{request.method} {request.url.path}?{request.url.query}\n{sent}"
     name = f"{key} {hashlib.sha256(whole.encode()).hexdigest()[:16]}"
-    before = me.store.request_beginning(me.user, f"{key} ")
-    if before and before != name:
+    stored = me.store.requested_beginning(me.user, f"{key} ")
+    if stored and stored.request != name:
         raise Conflict("This idempotency key was used for another request.", "Use a new key for a new request.")
-    stored = me.store.requested(me.user, name) if before else None
     return EditModel.of(stored) if stored else _edited(work(name))
 
 

@@ -109,21 +109,37 @@ def key_in(headers: Mapping[str, str]) -> str | None:
 async def caller(
     request: Request,
     _shown: Annotated[object, Depends(_bearer)],  # for the OpenAPI page's "Authorize"
-    x_kgt_user: Annotated[
-        str | None, Header(description="For which user a trusted key acts.", examples=["ana"])
+    _told: Annotated[
+        str | None, Header(alias="x-kgt-user", description="For which user a trusted key acts.", examples=["ana"])
     ] = None,
 ) -> Caller:
     """The caller of a request: a dependency of every route that touches a graph."""
+    return await admitted(request)
+
+
+async def admitted(request: Request) -> Caller:
+    """The caller of a request, which is counted and said in the log.
+
+    Raises:
+        Unauthorised, Forbidden, TooMany: it is not let in.
+    """
     service: Service = request.app.state.service
-    key = key_in(request.headers)
     if service.store.embedded:  # answers in less time than another thread takes to be woken
-        found = identify(service, key)
+        found = caller_in(service, request.headers)
     else:
-        found = await to_thread.run_sync(identify, service, key)
-    found = found.acting_for(x_kgt_user)
+        found = await to_thread.run_sync(caller_in, service, request.headers)
     request.state.user = found.user
     request.app.state.limits.count(found.user)
     return found
+
+
+def caller_in(service: Service, headers: Mapping[str, str]) -> Caller:
+    """Whom a request's headers name.
+
+    Raises:
+        Unauthorised, Forbidden: as for `identify` and `Caller.acting_for`.
+    """
+    return identify(service, key_in(headers)).acting_for(headers.get("x-kgt-user"))
 
 
 Authorised = Annotated[Caller, Depends(caller)]

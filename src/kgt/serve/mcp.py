@@ -22,7 +22,7 @@ from kgt.assistant import Assistant
 from kgt.errors import KGTError
 from kgt.graph import Edit
 from kgt.serve import metrics
-from kgt.serve.auth import Caller, identify, key_in
+from kgt.serve.auth import admitted, caller_in
 from kgt.serve.problems import as_problem
 from kgt.serve.schema import EditModel, FactModel, Name, Text, TripleModel, UsedModel
 from kgt.serve.service import Service
@@ -109,7 +109,7 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
     """Serve the tools at /mcp, each request for the user of its key; the caller runs the session manager."""
 
     def assistant(headers: Headers) -> Assistant:
-        found = _caller(service, headers or {})
+        found = caller_in(service, headers or {})
         return service.assistant(found.user, found.name)
 
     server = tools(assistant)
@@ -118,7 +118,7 @@ def mount(app: FastAPI, service: Service) -> MCPServer:
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the app sees to it
     )  # fmt: skip
     # No GET: it would hold a stream open on which, without a state, nothing ever comes.
-    app.router.routes.append(Route("/mcp", _Keyed(inner, service), methods=["POST"]))
+    app.router.routes.append(Route("/mcp", _Keyed(inner), methods=["POST"]))
     return server
 
 
@@ -136,15 +136,13 @@ def serve_stdio(settings: Settings) -> None:
 class _Keyed:
     """Asks for the key before anything is read."""
 
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app, self._service = app, service
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            caller = _caller(self._service, request.headers)
-            scope["state"]["user"] = caller.user
-            scope["app"].state.limits.count(caller.user)
+            await admitted(request)
         except KGTError as error:
             return await _refusal(as_problem(request, error), str(error))(scope, receive, send)
         await self._app(scope, receive, send)
@@ -155,11 +153,6 @@ def _refusal(problem: JSONResponse, message: str) -> JSONResponse:
     error = {"code": REFUSED, "message": message, "data": json.loads(bytes(problem.body))}
     headers = {name: problem.headers[name] for name in ("www-authenticate", "retry-after") if name in problem.headers}
     return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, problem.status_code, headers)
-
-
-def _caller(service: Service, headers: Mapping[str, str]) -> Caller:
-    key = key_in(headers)
-    return identify(service, key).acting_for(headers.get("x-kgt-user"))
 
 
 def _edited(edit: Edit) -> EditModel:

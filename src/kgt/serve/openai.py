@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.background import BackgroundTask
 
 from kgt.assistant import Answer, Assistant
 from kgt.conversation import Conversation
@@ -27,7 +26,7 @@ from kgt.lm import Message
 from kgt.serve import metrics
 from kgt.serve.auth import Authorised
 from kgt.serve.problems import problems
-from kgt.serve.replies import HEADERS, STREAM, ChatReply, ModelCard, ModelList, TextReply
+from kgt.serve.replies import HEADERS, STREAM, ChatReply, ModelCard, ModelList, TextReply, event_stream
 from kgt.serve.schema import EditModel, UsedModel
 from kgt.serve.service import Service
 
@@ -200,11 +199,7 @@ class _Envelope:
         if not self._body.stream:
             return JSONResponse(self._whole("".join(words)), headers=self._personal.headers())
         events = self._events(next(words, None), words)
-        return StreamingResponse(
-            events, media_type="text/event-stream",
-            headers=self._personal.headers() | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-            background=BackgroundTask(events.close),  # also where the client has left in the middle
-        )  # fmt: skip
+        return event_stream(events, self._personal.headers(), events.close)
 
     def _whole(self, text: str) -> dict[str, Any]:
         if self._kind == "chat.completion":

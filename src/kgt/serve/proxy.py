@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import httpx2
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from starlette.background import BackgroundTask
+from fastapi.responses import JSONResponse, Response
 
 from kgt.errors import ModelError
+from kgt.serve.replies import event_stream
 from kgt.serve.settings import Serving
 from kgt.wording import sentence
 
@@ -56,11 +56,7 @@ class Proxy:
         if response.status_code >= 400:
             return _as_it_came(response, headers)
         if body.stream:
-            return StreamingResponse(
-                _passed_on(response, personal), media_type="text/event-stream",
-                headers=headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-                background=BackgroundTask(response.close),  # also where the client has left in the middle
-            )  # fmt: skip
+            return event_stream(_passed_on(response, personal), headers, response.close)
         try:
             whole = response.json()
             return JSONResponse({**whole, "kgt": personal.field()}, headers=headers)

@@ -1,10 +1,13 @@
-"""What goes out under /v1, for the API's description: OpenAI's forms, and the field `kgt`."""
+"""What goes out under /v1: OpenAI's forms and the field `kgt` for the API's description, and streams."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from kgt.serve.schema import EditModel, Probability, UsedModel
 
@@ -71,6 +74,15 @@ class ModelCard(BaseModel):
 class ModelList(BaseModel):
     object: Literal["list"]
     data: list[ModelCard]
+
+
+def event_stream(events: Iterator[str], headers: dict[str, str], close: Callable[[], None]) -> StreamingResponse:
+    """Server-sent events, which no proxy on the way may hold back; `close` is called in the end."""
+    return StreamingResponse(
+        events, media_type="text/event-stream",
+        headers=headers | {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
+        background=BackgroundTask(close),  # also where the client has left in the middle
+    )  # fmt: skip
 
 
 _CHUNK = '{"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "Your"}}], …}'

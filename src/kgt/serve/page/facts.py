@@ -8,11 +8,10 @@ from typing import Any
 from nicegui import ui
 
 from kgt.graph import Fact
+from kgt.graph.exchange import PARTS
 from kgt.serve.page.parts import button, el, triple
 from kgt.serve.page.visit import ROWS, Visit
 from kgt.triple import Triple
-
-PARTS = ("subject", "relation", "object")
 
 
 class Facts:
