@@ -123,6 +123,18 @@ def test_the_tail_run_apart_gives_what_the_whole_model_gives(model: HFModel) -> 
         torch.testing.assert_close(network.below(batch, layer).logits(), whole[wanted].float(), atol=1e-5, rtol=1e-4)
 
 
+def test_the_last_positions_of_a_batch_cost_no_copy_of_the_head(tiny: Tiny) -> None:
+    model = tiny("llama")
+    model.module.to(torch.bfloat16)
+    opened(model, None)
+    ids, mask = model.pad_left([model.encode(PROMPT)] * 8)
+    with torch.no_grad(), torch.profiler.profile(record_shapes=True) as profile:
+        vocabulary = model.forward(ids, mask, None, keep=1).logits.shape[-1]
+    copied = [event.input_shapes[0] for event in profile.events() if event.name == "aten::copy_"]
+    assert copied
+    assert not any(vocabulary in shape for shape in copied)
+
+
 def test_ft_l_never_leaves_the_clamp(model: HFModel) -> None:
     network, _ = opened(model, None)
     editor = FineTune("ft_l", network, FTSettings(layer=1, lr=1e-2, clamp=1e-3))
@@ -348,6 +360,14 @@ def test_a_loss_that_is_no_number_is_rolled_back(tiny: Tiny) -> None:
     with pytest.raises(BadInput, match=r"not a number|no numbers"):
         editor.edit(TEACH)
     assert same(model, before)
+
+
+def test_romes_statistics_must_be_moments(tiny: Tiny) -> None:
+    model = tiny("llama")
+    network, _ = opened(model, None)
+    inner = network.matrix(0).weight.shape[1]
+    with pytest.raises(BadInput, match="second moments"):
+        ROME(network, ROMESettings(layer=0, steps=2, prefixes=0), lambda: -torch.eye(inner)).edit(TEACH)
 
 
 def test_rome_needs_the_subject_in_the_query(tiny: Tiny, corpus: Path) -> None:

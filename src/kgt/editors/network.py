@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from transformers import Cache
 
+from kgt.editors.attention import for_gradients
 from kgt.editors.base import EditRequest, PlainEditor, Question
 from kgt.errors import BadInput
 from kgt.lm.hf import HFModel
@@ -57,6 +58,8 @@ class Network:
         self.norm: Any = self._part(self.module, names.norm)
         for parameter in self.module.parameters():
             parameter.requires_grad_(False)
+        head: Any = self.module.get_output_embeddings()
+        self._hook = head.register_forward_pre_hook(_in_one_piece)
         if not self.matrix(0).weight.is_floating_point():
             raise BadInput(
                 f"{model.name} is quantised; its weights cannot be edited.",
@@ -65,6 +68,7 @@ class Network:
 
     def close(self) -> None:
         """Leave the model to others."""
+        self._hook.remove()
         self.model.shortcuts = self.model.can_pack
 
     @property
@@ -168,19 +172,21 @@ class Tail:
         """The last layer's output, shape (rows, length, width)."""
         return self._through(self.network.layers[self.layer :])
 
-    def above(self) -> Tail:
-        """The tail that begins a layer further up."""
+    def above(self, count: int) -> Tail:
+        """The tail that begins so many layers further up."""
+        end = self.layer + count
         with torch.no_grad():
-            hidden = self._through(self.network.layers[self.layer : self.layer + 1])
-        return Tail(self.network, self.layer + 1, self.rows, hidden, self.args, self.kwargs)
+            hidden = self._through(self.network.layers[self.layer : end])
+        return Tail(self.network, end, self.rows, hidden, self.args, self.kwargs)
 
     def _through(self, layers: Sequence[Any]) -> torch.Tensor:
         args = [_fresh(a) for a in self.args]
         kwargs = {name: _fresh(a) for name, a in self.kwargs.items()}
         hidden = self.hidden
-        for layer in layers:
-            out = layer(hidden, *args, **kwargs)
-            hidden = out[0] if isinstance(out, tuple) else out
+        with for_gradients(self.network.module):
+            for layer in layers:
+                out = layer(hidden, *args, **kwargs)
+                hidden = out[0] if isinstance(out, tuple) else out
         return hidden
 
     def logits(self) -> torch.Tensor:
@@ -196,6 +202,11 @@ class Tail:
 
     def _before_labels(self) -> torch.Tensor:
         return nn.functional.pad(self.rows.labels[:, 1:] != -100, (0, 1))
+
+
+def _in_one_piece(_: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """The last positions of a batch, copied: for those of a longer one torch copies a frozen matrix, once a row."""
+    return (args[0].contiguous(), *args[1:])
 
 
 def mean_nll(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -243,6 +254,12 @@ class Prefix(NamedTuple):
 
     cache: Any
     mask: torch.Tensor
+
+    def repeated(self, times: int) -> Prefix:
+        """Every row so often."""
+        cache = _fresh(self.cache)
+        cache.batch_repeat_interleave(times)
+        return Prefix(cache, self.mask.repeat_interleave(times, 0))
 
 
 def prefix_of(model: HFModel, prompts: Sequence[Tokens]) -> Prefix:

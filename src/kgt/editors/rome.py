@@ -69,7 +69,7 @@ class ROME(WeightEditor):
         self.settings = settings
         self._matrix = network.matrix(settings.layer)
         self._moment = moment
-        self._c: torch.Tensor | None = None
+        self._factor: torch.Tensor | None = None  # C's, by Cholesky
         self._prefixes: list[str] | None = None
 
     def learn(self, prompt: Tokens, target: Tokens, request: EditRequest) -> None:
@@ -161,11 +161,16 @@ class ROME(WeightEditor):
         """C⁻¹k, or k itself without adjustment."""
         if not self.settings.adjust:
             return k
-        if self._c is None:
+        if self._factor is None:
             c = self._moment().to(k.device, torch.float64)
-            self._c = c + RIDGE * c.diagonal().mean() * torch.eye(len(c), dtype=c.dtype, device=c.device)
-        u: torch.Tensor = torch.linalg.solve(self._c, k.double()).float()
-        return u
+            c = c + RIDGE * c.diagonal().mean() * torch.eye(len(c), dtype=c.dtype, device=c.device)
+            try:
+                self._factor = torch.linalg.cholesky(c)
+            except RuntimeError as error:
+                raise BadInput(
+                    "The statistics are no second moments: not positive definite.", "Give other ones with --corpus."
+                ) from error
+        return torch.cholesky_solve(k.double()[:, None], self._factor)[:, 0].float()
 
     def _width(self) -> int:
         weight = self._matrix.weight
