@@ -323,7 +323,7 @@ def test_an_import_of_conceptnet_that_cannot_be_says_why(db: Path, arguments: li
     assert "Traceback" not in done.err
 
 
-def test_help_and_the_graphs_commands_load_no_model(db: Path) -> None:
+def test_commands_import_no_more_than_they_need(db: Path) -> None:
     program = (
         "import sys; from kgt import cli; sys.argv = ['kgt', *{arguments!r}]\n"
         "try: cli.main()\nexcept SystemExit as end: code = end.code\n"
@@ -333,12 +333,13 @@ def test_help_and_the_graphs_commands_load_no_model(db: Path) -> None:
         (["--help"], "[]"),
         (["history"], "['sqlalchemy']"),
         (["add", "a", "b", "c"], "['sqlalchemy']"),
+        (["ask", "What does Pico eat?"], "['sqlalchemy', 'torch']"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", program.format(arguments=arguments)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             env={**os.environ, "KGT_DB": str(db)},
         )
         assert done.stderr.splitlines()[-1] == loaded

@@ -6,12 +6,12 @@ import pytest
 
 from kgt import Assistant, GraphStore
 from kgt.bench.work import counted
-from kgt.lm.hf import HFModel
+from kgt.lm.torch_model import TorchModel
 from kgt.method.tune import TuneSettings
 
 
 @pytest.fixture
-def fresh(model: HFModel) -> HFModel:
+def fresh(model: TorchModel) -> TorchModel:
     """The model as if nothing had been asked before."""
     model.prefixes.clear()
     return model
@@ -21,7 +21,7 @@ def learnt(me: Assistant, subject: str, object: str) -> None:
     me.teach(f"The mother tongue of {subject} is", object, subject=subject, object=object)
 
 
-def test_an_edit_is_one_pass_over_what_is_new(fresh: HFModel, store: GraphStore) -> None:
+def test_an_edit_is_one_pass_over_what_is_new(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store)
     with counted(fresh) as first:
         learnt(me, "Danielle Darrieux", "English")
@@ -33,7 +33,7 @@ def test_an_edit_is_one_pass_over_what_is_new(fresh: HFModel, store: GraphStore)
     assert second.padded == second.scored
 
 
-def test_an_edit_that_has_the_model_guess_relations_takes_three(fresh: HFModel, store: GraphStore) -> None:
+def test_an_edit_that_has_the_model_guess_relations_takes_three(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
     learnt(me, "Danielle Darrieux", "English")
     with counted(fresh) as work:
@@ -42,7 +42,7 @@ def test_an_edit_that_has_the_model_guess_relations_takes_three(fresh: HFModel, 
     assert work.scored <= 166
 
 
-def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: HFModel, store: GraphStore) -> None:
+def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store)
     learnt(me, "Danielle Darrieux", "English")
     with counted(fresh) as work:
@@ -51,7 +51,7 @@ def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: HFMo
     assert work.scored <= 40
 
 
-def test_algorithm_1_asks_the_model_nothing(fresh: HFModel, store: GraphStore) -> None:
+def test_algorithm_1_asks_the_model_nothing(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
     for object in ("French", "English", "German", "Dutch"):  # ever more steps to choose from
         with counted(fresh) as work:

@@ -61,10 +61,10 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 @pytest.fixture(scope="session")
 def tiny(folder_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HFModel]:
-    """A random model of an architecture, float32."""
+    """A random model of an architecture, float32, run by transformers."""
 
     def make(kind: str) -> HFModel:
-        model = load_model(str(folder_of(kind)), tmp_path_factory.getbasetemp(), device="cpu", dtype="float32")
+        model = load_model(f"hf:{folder_of(kind)}", tmp_path_factory.getbasetemp(), device="cpu", dtype="float32")
         assert isinstance(model, HFModel)
         return model
 

@@ -40,7 +40,7 @@ class Settings:
     api_key: str = field(default="", repr=False)
 
     @property
-    def loading(self) -> dict[str, str]:
+    def loading(self) -> dict[str, Any]:
         """How `kgt.lm.load_model` loads the model, beside its name and the cache."""
         return {"device": self.device, "dtype": self.dtype, "tokenizer": self.tokenizer, "api_key": self.api_key}
 

@@ -165,12 +165,12 @@ def test_an_unknown_method_is_refused_before_any_work(go: Go, tmp_path: Path) ->
 
 
 def test_out_of_memory_names_the_batch_and_what_to_lower(go: Go, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kgt.lm.hf import HFModel
+    from kgt.lm.torch_model import TorchModel
 
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 
-    monkeypatch.setattr(HFModel, "logprobs", full)
+    monkeypatch.setattr(TorchModel, "logprobs", full)
     with pytest.raises(KGTError, match=r"batch of \d+ questions") as raised:
         go(replace(SPEC, methods=("no_edit",)))
     assert "--batch" in raised.value.hint

@@ -9,7 +9,7 @@ import pytest
 
 from kgt.editors import Ablation, Editor, EditRequest, Parts, Question, load_editor
 from kgt.errors import BadInput
-from kgt.lm import LanguageModel
+from kgt.lm import DEFAULT_MODEL, LanguageModel, load_model
 from kgt.lm.encoder import SentenceEncoder
 from kgt.triple import Triple
 
@@ -20,6 +20,12 @@ OTHER = Question("ana", "The mother tongue of Victor Hugo is", "Victor Hugo")
 Make = Callable[..., Editor]
 EVERYDAY = ("kgt", "klamp", "no_edit", "memory", "ft", "grace")
 """What runs here; the other weight editors are tested on small models, where statistics take no minutes."""
+
+
+@pytest.fixture(scope="module")
+def model(cache: Path) -> LanguageModel:
+    """The bundled model with weights that can be changed."""
+    return load_model(DEFAULT_MODEL, cache, editable=True)
 
 
 @pytest.fixture

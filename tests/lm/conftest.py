@@ -10,7 +10,9 @@ import pytest
 
 from kgt.lm import LanguageModel, load_model
 from kgt.lm.catalog import BUNDLED, DEFAULT_MODEL
+from kgt.lm.direct import DirectModel
 from kgt.lm.hf import HFModel
+from kgt.lm.torch_model import TorchModel
 
 from ..tiny_models import folder_of, tiny
 
@@ -29,9 +31,17 @@ def bundled() -> Path:
 
 @pytest.fixture(scope="session")
 def exact(cache: Path) -> HFModel:
-    """The bundled model in float32, where rounding hides nothing."""
-    loaded = load_model(DEFAULT_MODEL, cache, device="cpu", dtype="float32")
+    """The bundled model in float32, where rounding hides nothing, run by transformers."""
+    loaded = load_model(f"hf:{DEFAULT_MODEL}", cache, device="cpu", dtype="float32")
     assert isinstance(loaded, HFModel)
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def direct(cache: Path) -> DirectModel:
+    """The same without transformers."""
+    loaded = load_model(DEFAULT_MODEL, cache, device="cpu", dtype="float32")
+    assert isinstance(loaded, DirectModel)
     return loaded
 
 
@@ -51,10 +61,10 @@ def remote(llamacpp: LanguageModel, cache: Path) -> Iterator[LanguageModel]:
         yield load_model(address, cache, api_key="secret")
 
 
-@pytest.fixture(params=["hf", "llama.cpp", "remote"])
+@pytest.fixture(params=["direct", "hf", "llama.cpp", "remote"])
 def backend(request: pytest.FixtureRequest) -> LanguageModel:
     """Each backend in turn; what holds for one holds for all."""
-    fixture = {"hf": "exact", "llama.cpp": "llamacpp", "remote": "remote"}[request.param]
+    fixture = {"direct": "direct", "hf": "exact", "llama.cpp": "llamacpp", "remote": "remote"}[request.param]
     found: LanguageModel = request.getfixturevalue(fixture)
     return found
 
@@ -65,4 +75,4 @@ def noise(backend: LanguageModel) -> float:
 
     llama.cpp rounds activations to eight bits, so that a last-bit difference grows: standard deviation 0.07.
     """
-    return 0.02 if isinstance(backend, HFModel) else 0.4
+    return 0.02 if isinstance(backend, TorchModel) else 0.4

@@ -12,6 +12,7 @@ import pytest
 
 from kgt.errors import ModelError, NotFound
 from kgt.lm import Contrast, LanguageModel, Request, load_model
+from kgt.lm.direct import DirectModel
 from kgt.lm.hf import HFModel
 
 pytest.importorskip("llama_cpp", reason="the extra llama-cpp is not installed")
@@ -69,7 +70,7 @@ def test_a_gguf_file_is_run_by_llamacpp_unless_the_name_says_otherwise(
     assert load_model(f"llama.cpp:{bundled}", cache).name == f"llama.cpp:{bundled}"
     assert isinstance(load_model(f"hf:{bundled}", cache), HFModel)
     monkeypatch.setattr("kgt.lm.catalog.installed", lambda package: package != "llama_cpp")
-    assert isinstance(load_model(str(bundled), cache), HFModel)
+    assert isinstance(load_model(str(bundled), cache), DirectModel)
     with pytest.raises(NotFound, match=r"needs llama\.cpp") as caught:
         load_model(f"llama.cpp:{bundled}", cache)
     assert "pip install" in caught.value.hint

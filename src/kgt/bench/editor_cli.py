@@ -41,7 +41,7 @@ def train_editor(
     settings = Settings.load(model=model)
     check_editable(settings.model)
     records = lessons.cases(dataset, _data(data), n + held_out, seed)
-    loaded = load_model(settings.model, Path(settings.cache), **settings.loading)
+    loaded = load_model(settings.model, Path(settings.cache), **settings.loading, editable=True)
     network, hyper = opened(loaded, hparams)
     editor, chosen = untrained(method, network, hyper)
     made = lessons.lessons(network, editor, records, seed)
@@ -112,7 +112,7 @@ def trace(
     from kgt.settings import Settings
 
     settings = Settings.load(model=model)
-    loaded = load_model(settings.model, Path(settings.cache), **settings.loading)
+    loaded = load_model(settings.model, Path(settings.cache), **settings.loading, editable=True)
     network, _ = opened(loaded, hparams)
     plain = NoEdit(loaded)
     cases = counterfact.load(counterfact.files(_data(data), None), None)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from kgt import __version__
 from kgt.bench.datasets.files import sha256
-from kgt.editors import Ablation
+from kgt.editors import WEIGHT_EDITORS, Ablation
 from kgt.errors import BadInput
 
 Protocol = Literal["sequential", "single"]
@@ -44,6 +44,11 @@ class Spec:
     ablation: Ablation = field(default_factory=Ablation)
     hparams: Path | None = None
     corpus: Path | None = None
+
+    @property
+    def edits_weights(self) -> bool:
+        """Whether a method changes the model's weights."""
+        return any(name in WEIGHT_EDITORS for name in self.methods)
 
     def options(self) -> dict[str, Any]:
         """Everything but data set, n, seed, protocol, model and methods."""
@@ -118,7 +123,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def model_sha256(model: Any) -> str:
     """A checksum of a model's weights as they are computed with; "" for a backend that does not show them."""
-    weights = getattr(getattr(model, "module", None), "state_dict", None)
+    weights = getattr(model, "weights", None)
     if weights is None:
         return ""
     import torch

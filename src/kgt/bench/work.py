@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kgt.lm.hf import HFModel
+from kgt.lm.torch_model import TorchModel
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Work:
 
 
 @contextmanager
-def counted(model: HFModel) -> Iterator[Work]:
+def counted(model: TorchModel) -> Iterator[Work]:
     """Count a model's work until the end of the block."""
     work = Work()
 

@@ -77,9 +77,8 @@ def start(setup: Setup) -> None:
     import torch
 
     torch.set_num_threads(setup.threads)
-    s = setup.settings
-    model = RememberingModel(load_model(s.model, Path(s.cache), **s.loading))
-    spec = setup.spec
+    s, spec = setup.settings, setup.spec
+    model = RememberingModel(load_model(s.model, Path(s.cache), **s.loading, editable=spec.edits_weights))
     _parts = Parts(model, bundled_encoder(), None, spec.ablation, Path(s.cache), spec.hparams, spec.corpus)
 
 

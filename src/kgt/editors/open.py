@@ -78,7 +78,7 @@ def opened(model: Any, hparams: Path | None) -> tuple[Network, Hyper]:
     if not isinstance(model, HFModel):
         raise BadInput(
             f"The weights of {model.name} cannot be edited: it is not loaded by transformers.",
-            "Give a transformers model with --model, or hf: before a GGUF file's name; or use kgt, klamp or no_edit.",
+            "Load it with editable=True, or hf: before its name; or use kgt, klamp or no_edit.",
         )
     config = model.module.config
     hyper = Hyper(model.name, config.model_type, config.num_hidden_layers, hparams)

