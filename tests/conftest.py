@@ -1,4 +1,4 @@
-"""The real model, loaded once, a PostgreSQL server, started once, and a fresh database for every test."""
+"""The real model, loaded once, small random ones, a PostgreSQL server, and a fresh database for every test."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from kgt import Assistant, GraphStore, Settings, load_model
 from kgt.lm import DEFAULT_MODEL, LanguageModel
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from tests import postgres
+from tests.tiny_models import folder_of, tiny
+
+__all__ = ["folder_of", "tiny"]
 
 
 @pytest.fixture(scope="session")

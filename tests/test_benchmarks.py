@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -19,3 +20,12 @@ def test_speed_tells_what_an_edit_costs() -> None:
     assert found["forward_passes"] == 1
     assert 0 < found["floor_ms"] < found["teach_ms_p50"]
     assert "cold_start_s" not in found
+
+
+def test_growth_tells_the_memory_of_each_tenth(folder_of: Callable[[str], Path]) -> None:
+    command = [sys.executable, str(FOLDER / "growth.py"), "--edits", "10", "--model", str(folder_of("llama")), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [row["edits"] for row in found] == list(range(1, 11))
+    assert all(row["peak_rss_mb"] > 50 for row in found)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from kgt.lm import load_model
-from kgt.lm.hf import HFModel
+
+if TYPE_CHECKING:
+    from kgt.lm.hf import HFModel
 
 WORDS = "The mother tongue of Danielle Darrieux is French, that of Victor Hugo is French. User: Assistant: Complete"
 GATED = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 4, "num_attention_heads": 2}
@@ -30,6 +29,11 @@ ARCHITECTURES = {
 @pytest.fixture(scope="session")
 def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A folder with a random model of an architecture."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
     made: dict[str, Path] = {}
 
     def make(kind: str) -> Path:
@@ -62,6 +66,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 @pytest.fixture(scope="session")
 def tiny(folder_of: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HFModel]:
     """A random model of an architecture, float32, run by transformers."""
+    from kgt.lm.hf import HFModel
 
     def make(kind: str) -> HFModel:
         model = load_model(f"hf:{folder_of(kind)}", tmp_path_factory.getbasetemp(), device="cpu", dtype="float32")

@@ -14,10 +14,6 @@ from kgt.lm.direct import DirectModel
 from kgt.lm.hf import HFModel
 from kgt.lm.torch_model import TorchModel
 
-from ..tiny_models import folder_of, tiny
-
-__all__ = ["folder_of", "tiny"]
-
 
 @pytest.fixture(scope="session")
 def bundled() -> Path:
