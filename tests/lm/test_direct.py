@@ -100,12 +100,32 @@ def test_any_text_has_the_same_tokens(text: str, direct: DirectModel, exact: HFM
     "config",
     [
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}},
+        {"rope_parameters": None, "rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 2.0}},
         {"attention_bias": True},
         {"hidden_act": "gelu"},
     ],
 )
 def test_what_is_no_plain_llama_is_left_to_transformers(config: dict[str, object], llama: Path, tmp_path: Path) -> None:
     change(llama, **config)
+    assert isinstance(load_model(str(llama), tmp_path, device="cpu"), HFModel)
+
+
+def test_a_chat_template_sees_the_special_tokens_that_it_sees_in_transformers(llama: Path, tmp_path: Path) -> None:
+    path = llama / "tokenizer_config.json"
+    told = {
+        "bos_token": "<s>",
+        "add_bos_token": True,
+        "chat_template": "{{ bos_token }}{{ add_bos_token }}!",
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    direct, hf = both(llama, tmp_path)
+    assert direct.chat(TALK) == hf.chat(TALK) == "<s>!"
+
+
+def test_several_chat_templates_are_left_to_transformers(llama: Path, tmp_path: Path) -> None:
+    path = llama / "tokenizer_config.json"
+    named = [{"name": name, "template": f"{name}!"} for name in ("default", "tool_use")]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"chat_template": named}))
     assert isinstance(load_model(str(llama), tmp_path, device="cpu"), HFModel)
 
 

@@ -17,6 +17,9 @@ from kgt.lm.template import ChatTemplate
 from kgt.lm.tokens import Tokens
 from kgt.lm.torch_model import TorchModel
 
+SPECIALS = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
+"""What a chat template may name."""
+
 
 class DirectModel(TorchModel):
     """A `kgt.lm.llama.Llama` with its tokenizer and chat template."""
@@ -28,12 +31,13 @@ class DirectModel(TorchModel):
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        written = _read(folder / "tokenizer_config.json")
-        specials = {kind: _text(token) for kind, token in written.items() if kind.endswith("_token") and token}
+        written = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+        specials = {kind: _text(written[kind]) for kind in SPECIALS if written.get(kind)}
         template = folder / "chat_template.jinja"
         source = template.read_text(encoding="utf-8") if template.is_file() else written.get("chat_template") or ""
         self._template = ChatTemplate(source, specials)
-        ends = _read(folder / "generation_config.json").get("eos_token_id")
+        generation = folder / "generation_config.json"
+        ends = _read(generation if generation.is_file() else folder / "config.json").get("eos_token_id")
         own = self._tokenizer.token_to_id(specials.get("eos_token", ""))
         flat = [*(ends if isinstance(ends, list) else [ends]), own]
         ends = [i for i in flat if i is not None]
@@ -46,8 +50,6 @@ class DirectModel(TorchModel):
         Args:
             device, dtype: as of `HFModel.load`, which then loads it, or says what is wrong.
         """
-        from safetensors import SafetensorError
-
         if device not in ("auto", "cpu") or (device == "auto" and pick_device() != "cpu"):
             return None
         kind = pick_dtype("cpu") if dtype == "auto" else getattr(torch, dtype, None)
@@ -56,7 +58,7 @@ class DirectModel(TorchModel):
             if shape is None or kind not in (torch.bfloat16, torch.float32):
                 return None
             return cls(Llama(shape, _tensors(folder, kind)).eval(), folder, name)
-        except (OSError, KeyError, ValueError, SafetensorError):
+        except Exception:  # many kinds; transformers has the words for what is wrong with a folder
             return None
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:

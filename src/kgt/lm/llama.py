@@ -27,6 +27,7 @@ class Shape(NamedTuple):
     eps: float
     theta: float
     context: int
+    tied: bool
 
 
 class Out(NamedTuple):
@@ -47,7 +48,8 @@ class Llama(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = tensors.pop("model.embed_tokens.weight")
-        self.head = tensors.pop("lm_head.weight", self.embedding)
+        head = tensors.pop("lm_head.weight", self.embedding)
+        self.head = self.embedding if shape.tied else head
         self.norm = tensors.pop("model.norm.weight")
         self.dtype = self.embedding.dtype
         self.device = self.embedding.device
@@ -171,7 +173,7 @@ def shape_of(folder: Path) -> Shape | None:
         config.get("model_type") == "llama"
         and config.get("hidden_act") == "silu"
         and theta is not None
-        and rope.get("rope_type", "default") == "default"
+        and rope.get("rope_type", rope.get("type", "default")) == "default"
         and not any(config.get(name) for name in ("attention_bias", "mlp_bias", "quantization_config"))
         and (folder / "model.safetensors").is_file()
     )
@@ -186,4 +188,5 @@ def shape_of(folder: Path) -> Shape | None:
         config["rms_norm_eps"],
         theta,
         config["max_position_embeddings"],
+        config.get("tie_word_embeddings", False),
     )
