@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from kgt.editors import Editor, EditRequest, Question
+from kgt.editors.attention import grouped
 from kgt.editors.finetune import FineTune, FTSettings
 from kgt.editors.grace import Codebook
 from kgt.editors.hyper import Hyper
@@ -133,6 +134,25 @@ def test_the_last_positions_of_a_batch_cost_no_copy_of_the_head(tiny: Tiny) -> N
     copied = [event.input_shapes[0] for event in profile.events() if event.name == "aten::copy_"]
     assert copied
     assert not any(vocabulary in shape for shape in copied)
+
+
+@pytest.mark.parametrize("masked", [None, torch.bool, torch.float32])
+def test_attention_for_gradients_is_attention(masked: torch.dtype | None) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 6, 3, 8), torch.randn(2, 2, 5, 8), torch.randn(2, 2, 5, 4)
+    sees = torch.ones(2, 1, 3, 5, dtype=torch.bool).tril(2)
+    mask = sees if masked != torch.float32 else torch.zeros(sees.shape).masked_fill(~sees, torch.finfo().min)
+    found, _ = grouped(None, query, key, value, mask if masked else None)
+    every = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=sees, enable_gqa=True)
+    torch.testing.assert_close(found, every.transpose(1, 2))
+
+
+def test_an_editor_that_cannot_be_opened_leaves_the_model_alone(tiny: Tiny, tmp_path: Path) -> None:
+    model = tiny("llama")
+    with pytest.raises(NotFound, match="no trained mend network"):
+        load_weight_editor("mend", model, cache=tmp_path)
+    assert model.shortcuts
+    assert not model.module.get_output_embeddings()._forward_pre_hooks
 
 
 def test_ft_l_never_leaves_the_clamp(model: HFModel) -> None:

@@ -20,6 +20,7 @@ from kgt.lm.bert import Bert
 from kgt.lm.direct import DirectModel
 from kgt.lm.encoder import bundled_encoder
 from kgt.lm.hf import HFModel
+from kgt.lm.states import LayerStates
 
 TALK = [{"role": "system", "content": "Be brief. <|im_end|>"}, {"role": "user", "content": "What's  Zoë's diet?\n"}]
 FACT = "Victor Hugo wrote in French. "
@@ -110,16 +111,56 @@ def test_what_is_no_plain_llama_is_left_to_transformers(config: dict[str, object
     assert isinstance(load_model(str(llama), tmp_path, device="cpu"), HFModel)
 
 
+def test_a_head_of_its_own_counts_though_the_config_ties_it(llama: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    path = llama / "model.safetensors"
+    tensors = load_file(path)
+    torch.manual_seed(2)
+    save_file(tensors | {"lm_head.weight": torch.randn_like(tensors["model.embed_tokens.weight"]) / 10}, path)
+    change(llama, tie_word_embeddings=True)
+    assert_the_same(*both(llama, tmp_path), 1e-4)
+
+
+@pytest.mark.parametrize("added", [{}, {"added_tokens_decoder": {}}])
+def test_special_tokens_of_older_folders_end_texts_as_in_transformers(
+    added: dict[str, object], llama: Path, tmp_path: Path
+) -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(llama / "tokenizer.json"))
+    tokenizer.add_special_tokens([AddedToken("</s>", special=True), AddedToken("<|im_end|>", special=True)])
+    tokenizer.save(str(llama / "tokenizer.json"))
+    (llama / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"} | added))
+    (llama / "special_tokens_map.json").write_text(json.dumps({"eos_token": "<|im_end|>"}))
+    direct, hf = both(llama, tmp_path)
+    assert direct.ends == hf.ends
+
+
+def test_a_special_token_that_the_tokenizer_lacks_is_left_to_transformers(llama: Path, tmp_path: Path) -> None:
+    path = llama / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "<new>"}))
+    assert isinstance(load_model(str(llama), tmp_path, device="cpu"), HFModel)
+
+
+def test_what_was_read_is_kept_apart_from_what_it_was_part_of() -> None:
+    whole = torch.randn(1, 9, 5, 8)
+    state = LayerStates()
+    state.grow(whole[:, 3:6], whole[:, 6:])
+    assert state.keys is not None
+    assert state.keys.untyped_storage().nbytes() == state.keys.numel() * state.keys.element_size()
+
+
 def test_a_chat_template_sees_the_special_tokens_that_it_sees_in_transformers(llama: Path, tmp_path: Path) -> None:
     path = llama / "tokenizer_config.json"
     told = {
-        "bos_token": "<s>",
+        "bos_token": "<|endoftext|>",
         "add_bos_token": True,
-        "chat_template": "{{ bos_token }}{{ add_bos_token }}!",
+        "chat_template": "{{ bos_token }}{{ add_bos_token }}{% if tools is not none %}tools{% endif %}!",
     }
     path.write_text(json.dumps(json.loads(path.read_text()) | told))
     direct, hf = both(llama, tmp_path)
-    assert direct.chat(TALK) == hf.chat(TALK) == "<s>!"
+    assert direct.chat(TALK) == hf.chat(TALK) == "<|endoftext|>!"
 
 
 def test_several_chat_templates_are_left_to_transformers(llama: Path, tmp_path: Path) -> None:

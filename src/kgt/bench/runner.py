@@ -77,7 +77,8 @@ def run(spec: Spec, means: Means, settings: Settings, console: Console) -> dict[
         if name in WEIGHT_EDITORS:
             check_editable(settings.model)
     loaded = load(spec.dataset, means.data, spec.n, spec.seed)
-    raw = load_model(settings.model, Path(settings.cache), **settings.loading, editable=spec.edits_weights)
+    # Whatever the methods, so that all rows of a folder are computed alike.
+    raw = load_model(settings.model, Path(settings.cache), **settings.loading, editable=True)
     manifest = open_manifest(
         means.out,
         spec,

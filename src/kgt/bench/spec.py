@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from kgt import __version__
 from kgt.bench.datasets.files import sha256
-from kgt.editors import WEIGHT_EDITORS, Ablation
+from kgt.editors import Ablation
 from kgt.errors import BadInput
 
 Protocol = Literal["sequential", "single"]
@@ -44,11 +44,6 @@ class Spec:
     ablation: Ablation = field(default_factory=Ablation)
     hparams: Path | None = None
     corpus: Path | None = None
-
-    @property
-    def edits_weights(self) -> bool:
-        """Whether a method changes the model's weights."""
-        return any(name in WEIGHT_EDITORS for name in self.methods)
 
     def options(self) -> dict[str, Any]:
         """Everything but data set, n, seed, protocol, model and methods."""

@@ -77,8 +77,9 @@ def start(setup: Setup) -> None:
     import torch
 
     torch.set_num_threads(setup.threads)
-    s, spec = setup.settings, setup.spec
-    model = RememberingModel(load_model(s.model, Path(s.cache), **s.loading, editable=spec.edits_weights))
+    s = setup.settings
+    model = RememberingModel(load_model(s.model, Path(s.cache), **s.loading, editable=True))
+    spec = setup.spec
     _parts = Parts(model, bundled_encoder(), None, spec.ablation, Path(s.cache), spec.hparams, spec.corpus)
 
 

@@ -43,7 +43,7 @@ def grouped(
     else:
         scores = scores + mask
     shares = scores.softmax(-1).to(value.dtype).view(rows, groups, -1, seen)
-    return (shares @ value).view(rows, heads, n, width).transpose(1, 2).contiguous(), None
+    return (shares @ value).view(rows, heads, n, -1).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(NAME, grouped)

@@ -50,21 +50,21 @@ class Network:
 
     def __init__(self, model: HFModel, names: Names) -> None:
         self.model = model
-        model.shortcuts = False  # what it computed before an edit is of no use after it
-        model.prefixes.clear()
         self.module: nn.Module = model.module
         self.names = names
         self.layers: Sequence[Any] = self._part(self.module, names.layers)
         self.norm: Any = self._part(self.module, names.norm)
-        for parameter in self.module.parameters():
-            parameter.requires_grad_(False)
-        head: Any = self.module.get_output_embeddings()
-        self._hook = head.register_forward_pre_hook(_in_one_piece)
         if not self.matrix(0).weight.is_floating_point():
             raise BadInput(
                 f"{model.name} is quantised; its weights cannot be edited.",
                 "Load the unquantised model, or use kgt, klamp or no_edit.",
             )
+        model.shortcuts = False  # what it computed before an edit is of no use after it
+        model.prefixes.clear()
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(False)
+        head: Any = self.module.get_output_embeddings()
+        self._hook = head.register_forward_pre_hook(_in_one_piece)
 
     def close(self) -> None:
         """Leave the model to others."""

@@ -37,7 +37,14 @@ def load_weight_editor(
         NotFound: a file that is not there: hyper-parameters, the corpus, a trained network.
     """
     network, hyper = opened(model, hparams)
+    try:
+        return _made(name, model, network, hyper, cache, corpus)
+    except BaseException:
+        network.close()
+        raise
 
+
+def _made(name: str, model: HFModel, network: Network, hyper: Hyper, cache: Path | None, corpus: Path | None) -> Editor:
     def texts() -> list[tuple[int, ...]]:
         return texts_for(model, corpus, cache and cache / "moments")
 
@@ -78,7 +85,8 @@ def opened(model: Any, hparams: Path | None) -> tuple[Network, Hyper]:
     if not isinstance(model, HFModel):
         raise BadInput(
             f"The weights of {model.name} cannot be edited: it is not loaded by transformers.",
-            "Load it with editable=True, or hf: before its name; or use kgt, klamp or no_edit.",
+            "Give a model folder or hub name, or hf: before a .gguf file (in Python load_model(…, editable=True));"
+            " or use kgt, klamp or no_edit.",
         )
     config = model.module.config
     hyper = Hyper(model.name, config.model_type, config.num_hidden_layers, hparams)

@@ -166,7 +166,7 @@ class ROME(WeightEditor):
             c = c + RIDGE * c.diagonal().mean() * torch.eye(len(c), dtype=c.dtype, device=c.device)
             try:
                 self._factor = torch.linalg.cholesky(c)
-            except RuntimeError as error:
+            except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
                 raise BadInput(
                     "The statistics are no second moments: not positive definite.", "Give other ones with --corpus."
                 ) from error

@@ -39,11 +39,11 @@ def load_model(
 
     Args:
         cache: folder for converted GGUF weights.
-        dtype: of transformers' weights.
+        dtype: of the weights that torch computes with.
         tokenizer: where a server's model's chat template is, if the server does not tell: a folder, a .gguf file,
             a bundled or hub model's name, or "plain" for none.
         api_key: for a server.
-        editable: whether its weights are to be edited; transformers then runs it.
+        editable: whether weights may be edited: what torch would run alone is run by transformers.
 
     Raises:
         NotFound: no such file or bundled package.

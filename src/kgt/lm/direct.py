@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from kgt.lm.states import States
 from kgt.lm.template import ChatTemplate
 from kgt.lm.tokens import Tokens
 from kgt.lm.torch_model import TorchModel
+
+log = logging.getLogger(__name__)
 
 SPECIALS = tuple(f"{kind}_token" for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 """What a chat template may name."""
@@ -31,15 +34,20 @@ class DirectModel(TorchModel):
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        written = _read(folder / "special_tokens_map.json") | _read(folder / "tokenizer_config.json")
+        written = _read(folder / "tokenizer_config.json")
+        if "added_tokens_decoder" not in written:  # as transformers has it, for folders of older versions
+            written |= _read(folder / "special_tokens_map.json")
         specials = {kind: _text(written[kind]) for kind in SPECIALS if written.get(kind)}
         template = folder / "chat_template.jinja"
         source = template.read_text(encoding="utf-8") if template.is_file() else written.get("chat_template") or ""
         self._template = ChatTemplate(source, specials)
         generation = folder / "generation_config.json"
         ends = _read(generation if generation.is_file() else folder / "config.json").get("eos_token_id")
-        own = self._tokenizer.token_to_id(specials.get("eos_token", ""))
-        flat = [*(ends if isinstance(ends, list) else [ends]), own]
+        own = [self._tokenizer.token_to_id(token) for token in specials.values()]
+        if None in own:
+            raise ValueError("a special token that tokenizer.json does not have")
+        end = self._tokenizer.token_to_id(specials.get("eos_token", ""))
+        flat = [*(ends if isinstance(ends, list) else [ends]), end]
         ends = [i for i in flat if i is not None]
         super().__init__(module, name, context=module.shape.context, ends=ends, can_pack=True)
 
@@ -58,7 +66,8 @@ class DirectModel(TorchModel):
             if shape is None or kind not in (torch.bfloat16, torch.float32):
                 return None
             return cls(Llama(shape, _tensors(folder, kind)).eval(), folder, name)
-        except Exception:  # many kinds; transformers has the words for what is wrong with a folder
+        except Exception as error:  # many kinds; transformers has the words for what is wrong with a folder
+            log.debug("%s is left to transformers: %r", name, error)
             return None
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:

@@ -27,7 +27,6 @@ class Shape(NamedTuple):
     eps: float
     theta: float
     context: int
-    tied: bool
 
 
 class Out(NamedTuple):
@@ -48,8 +47,7 @@ class Llama(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = tensors.pop("model.embed_tokens.weight")
-        head = tensors.pop("lm_head.weight", self.embedding)
-        self.head = self.embedding if shape.tied else head
+        self.head = tensors.pop("lm_head.weight", self.embedding)
         self.norm = tensors.pop("model.norm.weight")
         self.dtype = self.embedding.dtype
         self.device = self.embedding.device
@@ -113,18 +111,18 @@ class Matrix:
     """A linear map, (rows, n, in) → (rows, n, out), in oneDNN's own layout where it has one."""
 
     def __init__(self, weight: torch.Tensor) -> None:
-        packed = _packed(weight)
-        self.packed = packed is not None
-        self.weight = weight if packed is None else packed
+        arranged = _arranged(weight)
+        self.arranged = arranged is not None
+        self.weight = weight if arranged is None else arranged
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.packed:
+        if not self.arranged:
             return linear(x, self.weight)
         out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
         return out
 
 
-def _packed(weight: torch.Tensor) -> torch.Tensor | None:
+def _arranged(weight: torch.Tensor) -> torch.Tensor | None:
     if weight.dtype != torch.bfloat16:
         return None
     try:
@@ -188,5 +186,4 @@ def shape_of(folder: Path) -> Shape | None:
         config["rms_norm_eps"],
         theta,
         config["max_position_embeddings"],
-        config.get("tie_word_embeddings", False),
     )

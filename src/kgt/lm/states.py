@@ -14,9 +14,9 @@ class LayerStates:
         self.keys, self.values = keys, values
 
     def grow(self, keys: torch.Tensor, values: torch.Tensor) -> None:
-        """Put what was read now behind the rest."""
-        self.keys = keys if self.keys is None else torch.cat([self.keys, keys], 2)
-        self.values = values if self.values is None else torch.cat([self.values, values], 2)
+        """Put what was read now behind the rest; a copy, as what is given may be a part of something larger."""
+        self.keys = keys.clone() if self.keys is None else torch.cat([self.keys, keys], 2)
+        self.values = values.clone() if self.values is None else torch.cat([self.values, values], 2)
 
 
 class States:

@@ -37,7 +37,9 @@ class ChatTemplate:
         from jinja2 import TemplateError
 
         try:
-            text = self._template.render(messages=list(messages), add_generation_prompt=True, **self.specials)
+            text = self._template.render(
+                messages=list(messages), tools=None, documents=None, add_generation_prompt=True, **self.specials
+            )
         except TemplateError as error:
             raise ModelError(
                 f"The model's chat template refuses the conversation: {error}", "Choose another model."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +24,7 @@ PACK_TOKENS_CPU, PACK_TOKENS_GPU = 512, 4096
 attention of texts that do not see each other, which is computed and thrown away, weighs little."""
 
 
-class TorchModel:
+class TorchModel(ABC):
     """A model in torch; see `kgt.lm.base.LanguageModel` for the meaning of its methods.
 
     Args:
