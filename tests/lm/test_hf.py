@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from kgt.errors import ModelError, NotFound
-from kgt.lm import Contrast, Request, load_model
+from kgt.errors import BadInput, ModelError, NotFound
+from kgt.lm import DEFAULT_MODEL, Contrast, Request, load_model
 from kgt.lm.hf import HFModel
 
 from ..reference import continuation_logprobs
@@ -98,3 +98,13 @@ def test_a_mixture_is_eq_1_over_whole_continuations(exact: HFModel) -> None:
         plain = sum(oracle(exact, without, continuation))
         expected = np.logaddexp(np.log(weight) + facts, np.log(1 - weight) + plain)
         assert mixed.logprobs.sum() == pytest.approx(expected, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("dtype", "nonsense"), ("dtype", "int8"), ("device", "warp"), ("device", "cuda:99")]
+)
+def test_a_device_or_type_that_is_none_is_refused(name: str, value: str, cache: Path) -> None:
+    for model in (DEFAULT_MODEL, f"hf:{DEFAULT_MODEL}"):
+        with pytest.raises(BadInput, match=value) as caught:
+            load_model(model, cache, **{name: value})
+        assert f"KGT_{name.upper()}" in caught.value.hint

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from kgt.lm.base import Message
-from kgt.lm.device import pick_device, pick_dtype
+from kgt.lm.device import checked_device, checked_dtype
 from kgt.lm.llama import Llama, shape_of
 from kgt.lm.states import States
 from kgt.lm.template import ChatTemplate
@@ -57,10 +57,13 @@ class DirectModel(TorchModel):
 
         Args:
             device, dtype: as of `HFModel.load`, which then loads it, or says what is wrong.
+
+        Raises:
+            BadInput: there is no such device or type.
         """
-        if device not in ("auto", "cpu") or (device == "auto" and pick_device() != "cpu"):
+        if checked_device(device) != "cpu":
             return None
-        kind = pick_dtype("cpu") if dtype == "auto" else getattr(torch, dtype, None)
+        kind = checked_dtype(dtype, "cpu")
         try:
             shape = shape_of(folder)
             if shape is None or kind not in (torch.bfloat16, torch.float32):

@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicLayer
 
 from kgt.errors import ModelError
 from kgt.lm.base import Message
-from kgt.lm.device import pick_device, pick_dtype
+from kgt.lm.device import checked_device, checked_dtype
 from kgt.lm.template import plain
 from kgt.lm.tokens import Tokens
 from kgt.lm.torch_model import TorchModel
@@ -47,10 +47,11 @@ class HFModel(TorchModel):
             dtype: "auto" (bfloat16 where the hardware computes in it, else float32) or a torch dtype's name.
 
         Raises:
+            BadInput: there is no such device or type.
             ModelError: it is not there, is not a causal model, or its files are damaged.
         """
-        place = pick_device() if device == "auto" else device
-        kind = pick_dtype(place) if dtype == "auto" else getattr(torch, dtype)
+        place = checked_device(device)
+        kind = checked_dtype(dtype, place)
         tokenizer = tokenizer_of(source, name)
         try:
             model = AutoModelForCausalLM.from_pretrained(source, dtype=kind)
