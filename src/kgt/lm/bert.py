@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
+from kgt.lm.matrix import Matrix
+
 
 class Bert(nn.Module):
     """A BERT without pooling.
@@ -53,6 +55,9 @@ class Bert(nn.Module):
         )
         tensors = load_file(folder / "model.safetensors")
         bert.load_state_dict({name: tensors[name].to(dtype) for name in bert.state_dict()}, assign=True)
+        for part in bert.modules():
+            if isinstance(part, _Linear):
+                part.arrange()
         return bert.eval()
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, sides: torch.Tensor | None = None) -> torch.Tensor:
@@ -73,6 +78,15 @@ class Bert(nn.Module):
 class _Linear(nn.Linear):
     def reset_parameters(self) -> None:
         """Nothing: weights come from the file, and drawing others takes time."""
+
+    def arrange(self) -> None:
+        """Have passes without gradients take the weights as they are now."""
+        self._now = Matrix(self.weight.detach(), self.bias.detach())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled() or x.dtype != self._now.weight.dtype:
+            return super().forward(x)
+        return self._now(x)
 
 
 class _Embedding(nn.Embedding):

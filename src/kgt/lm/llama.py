@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention, silu
 
+from kgt.lm.matrix import Matrix
 from kgt.lm.states import States
 
 
@@ -105,30 +106,6 @@ class Layer:
         hidden = hidden + self.out(_attended(turned[:, : s.heads], state.keys, state.values, mask))
         gate, up = self.gate_up(_normed(hidden, self.between, s.eps)).chunk(2, -1)
         return hidden + self.down(silu(gate) * up)
-
-
-class Matrix:
-    """A linear map, (rows, n, in) → (rows, n, out), in oneDNN's own layout where it has one."""
-
-    def __init__(self, weight: torch.Tensor) -> None:
-        arranged = _arranged(weight)
-        self.arranged = arranged is not None
-        self.weight = weight if arranged is None else arranged
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.arranged:
-            return linear(x, self.weight)
-        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, None, "none", [], "")
-        return out
-
-
-def _arranged(weight: torch.Tensor) -> torch.Tensor | None:
-    if weight.dtype != torch.bfloat16:
-        return None
-    try:
-        return torch.ops.mkldnn._reorder_linear_weight(weight, None)  # type: ignore[no-any-return]
-    except (AttributeError, RuntimeError, NotImplementedError):  # torch's inductor uses them; they are not public
-        return None
 
 
 def _normed(x: torch.Tensor, weight: torch.Tensor, eps: float) -> torch.Tensor:
