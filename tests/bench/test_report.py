@@ -16,6 +16,7 @@ from rich.console import Console
 
 from kgt.bench import paper, plots
 from kgt.bench.report import Run, read_run, show, write
+from kgt.editors import EDITORS
 from kgt.errors import BadInput
 
 KGT = {"ES": 99.3, "PS": 91.2, "NS": 75.0, "exact": 84.0, "same_subject_locality": 90.0, "TRR": 31.4, "GE": 6.12}
@@ -224,7 +225,9 @@ def test_times_far_apart_are_drawn_on_a_logarithmic_axis(tmp_path: Path) -> None
 
 
 def test_every_method_has_its_own_colour() -> None:
-    assert len({plots.colour(m) for m in plots.COLOURS}) == len(plots.COLOURS) == 10
+    assert len({plots.colour(m) for m in plots.COLOURS}) == len(plots.COLOURS)
+    assert len(set(plots.MARKERS.values())) == len(plots.MARKERS)
+    assert set(plots.COLOURS) == set(EDITORS)
 
 
 def test_the_papers_tables_are_whole() -> None:

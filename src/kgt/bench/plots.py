@@ -39,9 +39,13 @@ COLOURS = {
     "kn": "#999933",
     "mend": "#332288",
     "grace": "#882255",
+    "defer": "#661100",
+    "memory": "#117733",
+    "ft_ewc": "#DDCC77",
+    "ft_retrain": "#44AA99",
 }
-MARKERS = dict(zip(COLOURS, "osXD^vP<>p", strict=True))
-SPARE = ("#44AA99", "#AA4499", "#661100", "#DDCC77")
+MARKERS = dict(zip(COLOURS, "osXD^vP<>ph8dH", strict=True))
+SPARE = ("#AA4499", "#6699CC", "#222222")
 """For methods this file does not know."""
 SCORES = ("ES", "PS", "NS", "exact", "same_subject_locality")
 WIDTH = 8.0
@@ -230,7 +234,8 @@ def _line(axes: Axes, method: str, points: Sequence[tuple[int, Estimate]]) -> No
     by_n: dict[int, list[float]] = {}
     for n, e in points:
         by_n.setdefault(n, []).append(e.value)
-    axes.plot(list(by_n), [fmean(v) for v in by_n.values()], color=colour(method), linewidth=1.6)
+    above = 4 if method == "kgt" else 3  # where lines meet, ours is seen
+    axes.plot(list(by_n), [fmean(v) for v in by_n.values()], color=colour(method), linewidth=1.6, zorder=above)
     xs, estimates = [n for n, _ in points], [e for _, e in points]
     axes.errorbar(
         xs,
@@ -241,6 +246,7 @@ def _line(axes: Axes, method: str, points: Sequence[tuple[int, Estimate]]) -> No
         markersize=6,
         linestyle="",
         capsize=3,
+        zorder=above,
         label=_label(method),
     )
 
