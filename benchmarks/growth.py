@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -59,9 +58,8 @@ def grown(me: Assistant, edits: int) -> list[dict[str, float]]:
             for _ in range(edits // TENTHS):
                 took.append(taught(me, draw))
                 progress.advance(bar)
-            found.append(
-                {"edits": (part + 1) * len(took), "peak_rss_mb": round(peak_rss(), 1), "teach_ms_p50": _median(took)}
-            )
+            row = {"edits": (part + 1) * len(took), "peak_rss_mb": peak_rss(), "teach_ms_p50": median(took)}
+            found.append({name: round(value, 1) for name, value in row.items()})
     return found
 
 
@@ -73,10 +71,6 @@ def taught(me: Assistant, draw: random.Random) -> float:
     took = (perf_counter() - started) * 1000
     me.ask(f"Where was {person} born?", max_tokens=1)
     return took
-
-
-def _median(values: Sequence[float]) -> float:
-    return round(median(values), 1)
 
 
 def parse() -> argparse.Namespace:

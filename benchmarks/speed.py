@@ -39,12 +39,10 @@ from kgt.bench.case import Case
 from kgt.bench.datasets import peint
 from kgt.bench.memory import peak_rss, restart_peaks
 from kgt.bench.work import Work, counted
-from kgt.editors import EditRequest
+from kgt.editors.kgt import relations_by_model
 from kgt.lm.encoder import bundled_encoder
 from kgt.lm.torch_model import TorchModel
 from kgt.method import reasoning
-from kgt.method.pair import read_pair
-from kgt.method.relations import model_relations
 from kgt.method.templates import templates_for
 from kgt.method.tune import TuneSettings
 
@@ -120,13 +118,14 @@ def measure(
 ) -> Measured:
     found = Measured()
     encoder = bundled_encoder()
+    k, templates = TuneSettings().k, templates_for(model)
     for i, case in enumerate(cases):
         clock = Clock()
         request, probe = case.request, case.paraphrases[0]
         me = Assistant(request.user, model=model, store=store, encoder=encoder, settings=settings)
         with timing(clock, model, encoder, store):
             with counted(model) as teach_work, clock.part("rest"):
-                relations = relations_by(model, encoder, request) if from_model else None
+                relations = relations_by_model(request, k, model, encoder, templates) if from_model else None
                 me.teach(
                     request.query,
                     request.feedback,
@@ -137,7 +136,7 @@ def measure(
             taught, clock.spent = clock.spent, defaultdict(float)
             with counted(model) as ask_work, clock.part("rest"):
                 me.ask(probe.query, subject=probe.subject, max_tokens=1)
-        alone = reasoning.prompt(model, templates_for(model), probe.query)
+        alone = reasoning.prompt(model, templates, probe.query)
         started = perf_counter()
         next(model.generate(alone, max_tokens=1), "")
         plain = (perf_counter() - started) * 1000
@@ -151,12 +150,6 @@ def measure(
         found.teach_work.append(teach_work)
         found.ask_work.append(ask_work)
     return found
-
-
-def relations_by(model: TorchModel, encoder: Any, request: EditRequest) -> list[str] | None:
-    """What the model calls the relation of a request's pair, best first."""
-    pair = read_pair(request.query, request.feedback, request.subject, request.object)
-    return model_relations(pair, TuneSettings().k, model, encoder, templates_for(model)) or None
 
 
 @contextmanager

@@ -7,15 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_speed_tells_what_an_edit_costs() -> None:
-    command = [sys.executable, str(FOLDER / "speed.py"), "--n", "2", "--cold", "0", "--json"]
+def told(script: str, *arguments: str) -> Any:
+    """What a script prints with --json."""
+    command = [sys.executable, str(FOLDER / script), *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_speed_tells_what_an_edit_costs() -> None:
+    found = told("speed.py", "--n", "2", "--cold", "0")
     assert found["n"] == 2
     assert found["forward_passes"] == 1
     assert 0 < found["floor_ms"] < found["teach_ms_p50"]
@@ -23,9 +29,6 @@ def test_speed_tells_what_an_edit_costs() -> None:
 
 
 def test_growth_tells_the_memory_of_each_tenth(folder_of: Callable[[str], Path]) -> None:
-    command = [sys.executable, str(FOLDER / "growth.py"), "--edits", "10", "--model", str(folder_of("llama")), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = told("growth.py", "--edits", "10", "--model", str(folder_of("llama")))
     assert [row["edits"] for row in found] == list(range(1, 11))
     assert all(row["peak_rss_mb"] > 50 for row in found)

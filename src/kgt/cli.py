@@ -19,7 +19,7 @@ from kgt import __version__
 from kgt.bench import cli as benchmark
 from kgt.bench import editor_cli
 from kgt.errors import BadInput, KGTError, NotFound
-from kgt.options import GIVEN
+from kgt.options import GIVEN, wants_json
 from kgt.options import settings as settings_with
 from kgt.serve import cli as server
 from kgt.terminal import (
@@ -337,7 +337,7 @@ def models(json: Json = False) -> None:
     """List the models that run without a network."""
     from kgt.lm.catalog import model_names
 
-    if json or GIVEN.get("json"):
+    if wants_json(json):
         print(as_json([{"name": name, "where": where} for name, where in model_names()]))
         return
     for name, where in model_names():
@@ -397,7 +397,7 @@ def _assistant(
         if reads and named and settings.user not in me.store.users():
             known = ", ".join(me.store.users()[:10]) or "none yet"
             raise NotFound(f"There is no user {settings.user!r}.", f"Known users: {known}. Teaching creates one.")
-        yield me, json or bool(GIVEN.get("json"))
+        yield me, wants_json(json)
     finally:
         if "store" in vars(me):
             me.store.close()

@@ -11,6 +11,11 @@ GIVEN: dict[str, Any] = {}
 """What was given there, by name."""
 
 
+def wants_json(json: bool) -> bool:
+    """Whether output is to be JSON: asked for by the command's own flag, or before its name."""
+    return json or bool(GIVEN.get("json"))
+
+
 def settings(user: str | None, model: str | None, db: str | None) -> Settings:
     """The settings, with what the command or the place before its name says."""
     from kgt.settings import Settings

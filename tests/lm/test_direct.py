@@ -26,8 +26,8 @@ TALK = [{"role": "system", "content": "Be brief. <|im_end|>"}, {"role": "user", 
 FACT = "Victor Hugo wrote in French. "
 
 
-def both(folder: Path, cache: Path, dtype: str = "float32") -> tuple[DirectModel, HFModel]:
-    direct, hf = (load_model(f"{prefix}{folder}", cache, device="cpu", dtype=dtype) for prefix in ("", "hf:"))
+def both(folder: Path, cache: Path) -> tuple[DirectModel, HFModel]:
+    direct, hf = (load_model(f"{prefix}{folder}", cache, device="cpu", dtype="float32") for prefix in ("", "hf:"))
     assert isinstance(direct, DirectModel)
     assert isinstance(hf, HFModel)
     return direct, hf

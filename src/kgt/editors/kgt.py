@@ -103,9 +103,16 @@ class KGT(InContextEditor):
         if self._relations == "user" and request.relation:
             return [request.relation]
         if self._relations == "model":
-            pair = read_pair(request.query, request.feedback, request.subject, request.object)
-            return model_relations(pair, self._tuning.k, self.model, self._encoder, self._templates) or None
+            return relations_by_model(request, self._tuning.k, self.model, self._encoder, self._templates)
         return None
+
+
+def relations_by_model(
+    request: EditRequest, k: int, model: LanguageModel, encoder: SentenceEncoder | None, templates: Templates
+) -> list[str] | None:
+    """What the model names the relation of a request's pair, at most k, best first; None where it has no name."""
+    pair = read_pair(request.query, request.feedback, request.subject, request.object)
+    return model_relations(pair, k, model, encoder, templates) or None
 
 
 def _report(edit: Edit, milliseconds: float) -> EditReport:

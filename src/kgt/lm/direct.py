@@ -41,13 +41,12 @@ class DirectModel(TorchModel):
         template = folder / "chat_template.jinja"
         source = template.read_text(encoding="utf-8") if template.is_file() else written.get("chat_template") or ""
         self._template = ChatTemplate(source, specials)
-        generation = folder / "generation_config.json"
-        ends = _read(generation if generation.is_file() else folder / "config.json").get("eos_token_id")
-        own = [self._tokenizer.token_to_id(token) for token in specials.values()]
-        if None in own:
+        own = {kind: self._tokenizer.token_to_id(token) for kind, token in specials.items()}
+        if None in own.values():
             raise ValueError("a special token that tokenizer.json does not have")
-        end = self._tokenizer.token_to_id(specials.get("eos_token", ""))
-        flat = [*(ends if isinstance(ends, list) else [ends]), end]
+        generation = folder / "generation_config.json"
+        told = _read(generation if generation.is_file() else folder / "config.json").get("eos_token_id")
+        flat = [*(told if isinstance(told, list) else [told]), own.get("eos_token")]
         ends = [i for i in flat if i is not None]
         super().__init__(module, name, context=module.shape.context, ends=ends, can_pack=True)
 

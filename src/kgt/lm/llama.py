@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.functional import embedding, linear, scaled_dot_product_attention, silu
 
 from kgt.lm.matrix import Matrix
+from kgt.lm.packing import added
 from kgt.lm.states import States
 
 
@@ -130,7 +131,7 @@ def _causal(seen: torch.Tensor, n: int, dtype: torch.dtype) -> torch.Tensor:
     """Added to the scores, (rows, 1, n, all), so that each of the last n sees what is before it and no padding."""
     length = seen.shape[1]
     sees = seen[:, None, None].bool() & torch.ones(n, length, dtype=torch.bool).tril(length - n)
-    return torch.zeros(sees.shape, dtype=dtype).masked_fill_(~sees, torch.finfo(dtype).min)
+    return added(sees, dtype)
 
 
 def _of_layer(tensors: dict[str, torch.Tensor], i: int) -> dict[str, torch.Tensor]:

@@ -69,6 +69,14 @@ def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) ->
         yield texts
 
 
+def added(sees: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the attention's scores so that a token sees only what it may.
+
+    The least finite number, not −∞, which would give NaN to a token of padding that sees nothing.
+    """
+    return torch.zeros(sees.shape, dtype=dtype).masked_fill_(~sees, torch.finfo(dtype).min)
+
+
 def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_of: Callable[[Any], Any]) -> Pack:
     """Texts as one row.
 
@@ -106,7 +114,7 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
         prompts.append([*range(of_known.start, of_known.stop), *(cached + i for i in new)])
         lasts.append(new.stop - 1)
         ends.append(own[1:])
-    mask = torch.zeros(sees.shape, dtype=dtype).masked_fill_(torch.from_numpy(~sees), torch.finfo(dtype).min)
+    mask = added(torch.from_numpy(sees), dtype)
     cache = None
     if begins:
         states = torch.cat([state[:, :, :, : len(known)] for known, state in begins.items()], 3)

@@ -16,8 +16,8 @@ import typer
 from rich.console import Console
 
 from kgt.errors import BadInput, NotFound
-from kgt.options import GIVEN
 from kgt.options import settings as settings_with
+from kgt.options import wants_json
 from kgt.terminal import as_json
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def add_user(
     with _store(db) as store:
         expires = datetime.now(UTC) + timedelta(days=days) if days else None
         text, key = new_key(store, name, label, trusted=trusted, expires=expires)
-    if json or GIVEN.get("json"):
+    if wants_json(json):
         print(as_json({"user": key.user, "key": text, "trusted": key.trusted, "expires": key.expires}))
     else:
         err.print(f"A key of {key.user}'s; it is shown this once:", markup=False)
@@ -163,7 +163,7 @@ def list_users(db: Db = None, json: Json = False) -> None:
     with _store(db) as store:
         keys = [{"id": hash[:12], "user": k.user, "label": k.name, "trusted": k.trusted, "created": k.created,
                  "expires": k.expires} for hash, k in store.keys(None)]  # fmt: skip
-    if json or GIVEN.get("json"):
+    if wants_json(json):
         print(as_json(keys))
         return
     for key in keys:
@@ -182,7 +182,7 @@ def remove_key(
         if len(found) != 1:
             raise NotFound(f"There is no key {id!r}.", "`kgt user list` shows the ids.")
         store.remove_key(found[0])
-    print(as_json({"removed": id})) if json or GIVEN.get("json") else out.print(f"Removed {id}.", markup=False)
+    print(as_json({"removed": id})) if wants_json(json) else out.print(f"Removed {id}.", markup=False)
 
 
 def _check_installed() -> None:
