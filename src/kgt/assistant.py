@@ -319,12 +319,13 @@ class Assistant:
             cache(lambda: personalised_triples(pair, self.tuning.k, self.model, self.encoder, self.templates, given)),
         )
         for _ in range(ATTEMPTS):
-            facts = self._about(pair.subject)
+            version, facts = self.store.version(self.user), self._about(pair.subject)
             edit = self._decided(pair, h, facts, started, request)
             if dry_run or not (edit.added or edit.removed):
                 return edit
             with self.store.transaction(self.user) as graph:
-                if graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED) == facts:
+                unchanged = graph.version() == version
+                if unchanged or graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED) == facts:
                     return graph.commit(edit)
         with self.store.transaction(self.user) as graph:  # others keep changing this entity: now they wait
             facts = graph.about(pair.subject, limit=MAX_FACTS, shared=MAX_SHARED)

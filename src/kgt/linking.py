@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from kgt.graph import GraphStore
 from kgt.graph.names import CALLED, OWN, words_of
-from kgt.lm.encoder import SentenceEncoder
+from kgt.lm.encoder import SentenceEncoder, cosines
 from kgt.reference import Mention, genders_differ, referred
 from kgt.triple import clean, entity_key
 from kgt.wording import is_unfinished, is_verb
@@ -198,7 +198,7 @@ class _Look:
             if len(shown) >= len(spans.get(key, "")):  # "my boss", not "boss"; of two mentions the last
                 spans[key] = shown
         known = store.mentions(user, spans.keys())
-        own = [k for k in known if k != "i" and _is_own(store, user, k)]
+        own = [k for k in store.mentions(user, known, include_base=False) if k != "i"]
         return cls(store, user, text, spans, known, own, _proper_name(text, words) or "")
 
     def link_to(self, key: str, why: str, owner: str = "", shown: str = "") -> Link:
@@ -241,10 +241,10 @@ def _own_thing(look: _Look, possession: str, encoder: SentenceEncoder | None) ->
     things = [k for k in look.store.named(look.user, [OWN]).get(OWN, []) if k.split()[:-1] == owners]
     if not things:
         return None
-    cosines = encoder.embed([k.split()[-1] for k in things]) @ encoder.embed(head)[0]
-    cosine, nearest = max(zip(cosines.tolist(), things, strict=True))
-    near = cosine >= NEAR and not genders_differ(nearest, key) and look.is_own(nearest)
-    return look.link_to(nearest, "near", owner, possession) if near else None
+    near = cosines(encoder.embed([k.split()[-1] for k in things]), encoder.embed(head))[:, 0]
+    cosine, nearest = max(zip(near.tolist(), things, strict=True))
+    meant = cosine >= NEAR and not genders_differ(nearest, key) and look.is_own(nearest)
+    return look.link_to(nearest, "near", owner, possession) if meant else None
 
 
 def _called(look: _Look) -> Iterable[Link]:
@@ -290,7 +290,7 @@ def _link(entity: str, why: str, owner: str = "", shown: str = "") -> Link:
 
 
 def _is_own(store: GraphStore, user: str, entity: str) -> bool:
-    return bool(store.facts(user, entity, limit=1))
+    return bool(store.mentions(user, [entity_key(entity)], include_base=False))
 
 
 def _shortened(text: str) -> str:

@@ -292,6 +292,31 @@ def test_mentions_are_subjects_the_user_can_see(store: GraphStore) -> None:
     assert store.mentions("ada", keys) == {"rex", "dog"}
     assert store.mentions("bob", keys) == {"dog", "dove"}
     assert store.mentions("ada", []) == set()
+    assert store.mentions("ada", keys, include_base=False) == {"rex"}
+    assert store.mentions("bob", keys, include_base=False) == set()
+
+
+def test_what_the_base_says_is_nobodys_own_mention(store: GraphStore) -> None:
+    remove(store, MEAT)
+    add(store, MEAT)
+    assert store.mentions("ada", ["dog"], include_base=False) == set()
+    add(store, WALKS)
+    assert store.mentions("ada", ["dog"], include_base=False) == {"dog"}
+
+
+def test_each_edit_makes_a_new_version(store: GraphStore) -> None:
+    assert store.version("ada") is None
+    first = add(store, CARROTS)
+    version = store.version("ada")
+    assert version is not None and version[0] == first.id
+    add(store, WALKS, user="bob")
+    assert store.version("ada") == version
+    store.undo("ada")
+    assert store.version("ada") not in (None, version)
+    with store.transaction("ada") as graph:
+        assert graph.version() == store.version("ada")
+    store.erase("ada")
+    assert store.version("ada") is None
 
 
 def test_more_keys_than_one_statement_takes(store: GraphStore) -> None:

@@ -8,7 +8,7 @@ from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.pair import read_pair
 from kgt.method.relations import personalised_triples
-from kgt.method.retrieval import Retrieval, relation_probabilities, retrieve
+from kgt.method.retrieval import LISTED, Retrieval, relation_probabilities, retrieve
 from kgt.method.scope import log_odds
 from kgt.method.templates import DEFAULT
 from kgt.triple import Triple
@@ -39,6 +39,17 @@ def test_another_question_about_the_entity_finds_none(ask) -> None:  # type: ign
 def test_probabilities_and_none_sum_to_one(ask) -> None:  # type: ignore[no-untyped-def]
     found = ask("Where does my sister live?", JOB, LIVES)
     assert sum(c.probability for c in found.candidates) + found.none == pytest.approx(1)
+
+
+def test_of_many_facts_the_likeliest_are_listed_and_the_others_count(ask) -> None:  # type: ignore[no-untyped-def]
+    vases = [Triple("my sister", "owns a", f"vase number {i}") for i in range(LISTED + 50)]
+    found = ask("Where does my sister live?", *vases, LIVES)
+    assert len(found.candidates) == LISTED
+    assert found.candidates[0].triple == LIVES
+    few = ask("Where does my sister live?", LIVES)
+    assert found.candidates[0].relevance == pytest.approx(few.candidates[0].relevance, rel=1e-3)
+    unlisted = 1 - found.none - sum(c.probability for c in found.candidates)
+    assert 0 < unlisted < 51 * found.candidates[-1].probability
 
 
 def test_without_scope_it_is_the_papers_eq_5(ask, model: LanguageModel) -> None:  # type: ignore[no-untyped-def]

@@ -25,7 +25,7 @@ from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.pair import read_pair
 from kgt.method.retrieval import relation_probabilities
-from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS, Views, columns, means, vectors
+from kgt.method.scope import OFFSET, STAND_INS, WEIGHTS, View, signals, views, wordings
 from kgt.method.templates import templates_for
 from kgt.triple import Triple
 from kgt.wording import sentence_about
@@ -160,11 +160,16 @@ def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
     return Triple(pair.subject, pair.relations[0] if pair.relations else "is", pair.object)
 
 
-def views(case: Case, encoder: SentenceEncoder) -> tuple[Views, Views, npt.NDArray[np.int_]]:
-    """The vectors of the query's wordings and of the fact's, as `kgt.method.scope` compares them."""
+def compared(case: Case) -> tuple[list[View], list[View]]:
+    """The query's wordings and the fact's, as `kgt.method.scope` compares them."""
+    subject = case.fact.subject
+    return wordings(sentence_about(case.query, subject)[1], subject), list(views(case.fact, subject, case.taught_by))
+
+
+def signals_of(case: Case, encoder: SentenceEncoder) -> Floats:
+    """What `kgt.method.scope` tells a case by; shape (1, 9)."""
     asked = sentence_about(case.query, case.fact.subject)[1]
-    taught_by = {case.fact: case.taught_by} if case.taught_by else {}
-    return vectors(asked, case.fact.subject, [case.fact], encoder, taught_by)
+    return signals(asked, case.fact.subject, [case.fact], encoder, {case.fact: case.taught_by})
 
 
 def template(case: Case, model: LanguageModel) -> float:
@@ -195,7 +200,7 @@ def study(data: Path, n: int | None, seed: int, encoder: SentenceEncoder, model:
         model: asked for the paper's template; without it that row is left out.
     """
     cases = [case for case in all_cases(data, n or N, seed) if not case.fitting]
-    x = np.concatenate([columns(*views(case, encoder), means()) for case in cases])
+    x = np.concatenate([signals_of(case, encoder) for case in cases])
     asked = np.array([case.asks_for_it for case in cases])
     log_odds = x @ WEIGHTS + OFFSET
     sources = {name: np.array([case.source == name for case in cases]) for name in ("ParaRel", "PeInt")}

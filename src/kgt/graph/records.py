@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import (
@@ -100,13 +101,14 @@ def facts(
     upto = edit_id_at(connection, user, as_of)
     own, removed, base_facts = _queries_of_facts(upto is not None, subject_key is not None, limit is not None)
     values = {"wanted_user": user, "wanted_subject": subject_key, "upto": upto, "most": limit}
-    found = [Fact(restored(row), "user", row.edit_id, row.query) for row in connection.execute(own, values)]
+    rows = connection.execute(own, values).all()
+    found = [Fact(restored(parts), "user", edit_id, query) for *parts, edit_id, query in rows]
     if not with_base or len(found) == limit:
         return found
     hidden = {tuple(row) for row in connection.execute(removed, values)}
     left = None if limit is None else min(limit - len(found), limit if shared is None else shared)
-    rows = connection.execute(base_facts, values | {"most": left and left + len(hidden)})
-    seen = (Fact(triple, "base") for triple in map(restored, rows) if triple.key not in hidden)
+    shared_rows = connection.execute(base_facts, values | {"most": left and left + len(hidden)})
+    seen = (Fact(triple, "base") for triple in map(restored, shared_rows) if triple.key not in hidden)
     return found + list(islice(seen, left))
 
 
@@ -130,8 +132,8 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
     return (own.limit(most), removed, shared.limit(most)) if limited else (own, removed, shared)
 
 
-def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> set[str]:
-    """Those of the keys that are the subject of a fact the user sees; a hub costs no more than others."""
+def known_subjects(connection: Connection, user: str, keys: Collection[str], with_base: bool = True) -> set[str]:
+    """Those of the keys that are the subject of a fact the user sees, or has; a hub costs no more than others."""
     found: set[str] = set()
     for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
         wanted = rows_as_table(connection, [base.c.subject_key], [(key,) for key in batch])
@@ -141,7 +143,9 @@ def known_subjects(connection: Connection, user: str, keys: Collection[str]) -> 
             overlay.c.user == user, overlay.c.sign < 0, *(overlay.c[c.name] == c for c in _key(base))
         )
         shared = select(base.c.subject_key).where(base.c.subject_key == wanted.c.subject_key, ~removed.exists())
-        query = select(wanted.c.subject_key).where(added.exists() | shared.exists())
+        in_base = select(base.c.weight).where(*(base.c[c.name] == c for c in _key(own))).exists()
+        is_known = added.exists() | shared.exists() if with_base else added.where(~in_base).exists()
+        query = select(wanted.c.subject_key).where(is_known)
         found.update(connection.scalars(query))
     return found
 
@@ -187,7 +191,7 @@ def read_edits(
     for batch in _batches([row.id for row in rows]):
         touched = select(changes).where(changes.c.user == user, changes.c.edit_id.in_(batch))
         for row in connection.execute(touched.order_by(changes.c.edit_id, changes.c.position)):
-            parts[row.edit_id, row.sign].append(ScoredTriple(restored(row), row.reasoning, row.retrieval))
+            parts[row.edit_id, row.sign].append(ScoredTriple(restored(_parts(row)), row.reasoning, row.retrieval))
     return [
         Edit(
             **{
@@ -225,10 +229,15 @@ def write_edit(connection: Connection, edit: Edit) -> None:
 
 def next_id_and_time(connection: Connection, user: str) -> tuple[int, datetime]:
     """The id and time of the user's next edit; time never runs back, even when the clock does."""
+    last, now = version(connection, user), datetime.now(UTC)
+    return (1, now) if last is None else (last[0] + 1, max(now, to_time(last[1])))
+
+
+def version(connection: Connection, user: str) -> tuple[int, int] | None:
+    """The last edit's id and time in microseconds; None before the first."""
     query = select(edits.c.id, edits.c.time).where(edits.c.user == user).order_by(edits.c.id.desc()).limit(1)
     last = connection.execute(query).one_or_none()
-    now = datetime.now(UTC)
-    return (1, now) if last is None else (last.id + 1, max(now, to_time(last.time)))
+    return None if last is None else (last.id, last.time)
 
 
 def edit_id_at(connection: Connection, user: str, as_of: AsOf) -> int | None:
@@ -272,13 +281,14 @@ def triple_row(triple: Triple) -> dict[str, str]:
     }
 
 
-def restored(row: AnyRow) -> Triple:
-    """A triple as it was stored, keys included: normalising again costs as much as all the rest of a read."""
+def restored(parts: Iterable[str]) -> Triple:
+    """A triple as it was stored, from what `_triple` selects: normalising again costs as much as all else of a read."""
     triple, keep = object.__new__(Triple), object.__setattr__
-    keep(triple, "subject", row.subject)
-    keep(triple, "relation", row.relation)
-    keep(triple, "object", row.object)
-    keep(triple, "key", _row_key(row))
+    subject, relation, object_, *key = parts
+    keep(triple, "subject", subject)
+    keep(triple, "relation", relation)
+    keep(triple, "object", object_)
+    keep(triple, "key", tuple(key))
     return triple
 
 
@@ -301,6 +311,10 @@ def _key(table: FromClause) -> list[ColumnElement[str]]:
 
 def _triple(table: FromClause) -> list[ColumnElement[str]]:
     return [table.c.subject, table.c.relation, table.c.object, *_key(table)]
+
+
+_parts = attrgetter("subject", "relation", "object", "subject_key", "relation_key", "object_key")
+"""A row's columns that `_triple` selects, where it has others before them."""
 
 
 def _row_key(row: AnyRow) -> Key:
@@ -327,7 +341,7 @@ def _rows_of(
 
 
 def _changes(rows: Iterable[AnyRow]) -> list[Change]:
-    found = [Change(restored(row), row.sign, row.edit_id, getattr(row, "query", "")) for row in rows]
+    found = [Change(restored(_parts(row)), row.sign, row.edit_id, getattr(row, "query", "")) for row in rows]
     return sorted(found, key=lambda change: change.edit_id)
 
 

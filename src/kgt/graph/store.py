@@ -119,11 +119,17 @@ class GraphStore:
         with reading(self._engine) as connection:
             return records.facts(connection, user, subject_key, as_of, include_base, limit)
 
-    def mentions(self, user: str, keys: Collection[str]) -> set[str]:
-        """Those of the entity keys that are the subject of a fact the user sees."""
+    def version(self, user: str) -> tuple[int, int] | None:
+        """What each edit of the user's changes: the last one's id and time in microseconds; None before the first."""
         user = checked_user(user)
         with reading(self._engine) as connection:
-            return records.known_subjects(connection, user, keys)
+            return records.version(connection, user)
+
+    def mentions(self, user: str, keys: Collection[str], include_base: bool = True) -> set[str]:
+        """Those of the entity keys that are the subject of a fact the user sees, or of one of the user's own."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return records.known_subjects(connection, user, keys, include_base)
 
     def named(self, user: str, words: Collection[str]) -> dict[str, list[str]]:
         """Word → keys of the user's entities that have the word in a name; the words as `names.words_of` gives them."""

@@ -31,6 +31,10 @@ class Transaction:
         """The facts whose subject is the entity; see `GraphStore.about`."""
         return records.facts(self._connection, self.user, entity_key(entity), as_of, limit=limit, shared=shared)
 
+    def version(self) -> tuple[int, int] | None:
+        """What each edit changes; see `GraphStore.version`."""
+        return records.version(self._connection, self.user)
+
     def commit(self, edit: Edit) -> Edit:
         """Store an edit; see `GraphStore.commit`."""
         if edit.undoes is not None or edit.kind == "undo":

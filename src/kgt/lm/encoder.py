@@ -96,6 +96,15 @@ class SentenceEncoder:
         return np.concatenate(rows)
 
 
+def cosines(some: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The cosine of each of n unit vectors with each of m others, shape (n, m).
+
+    By one thread, as `@` is not: the threads of numpy's BLAS wait for more with full force, and for a tenth of a
+    second take torch the cores (docs/decisions/0015-speed.md).
+    """
+    return np.einsum("nd,md->nm", some, others)  # type: ignore[no-any-return]
+
+
 @lru_cache(maxsize=1)
 def bundled_encoder() -> SentenceEncoder | None:
     """The encoder of the installed package, one a process; None where it is not installed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from kgt.triple import Triple, relation_key
 
@@ -40,10 +41,17 @@ ENDED = re.compile(
 
 def ends(new: Triple, old: Triple) -> bool:
     """Whether the new fact denies the old: "no longer play tennis" ends "play tennis"."""
-    denied = ENDED.match(new.key[1])
-    if not denied or new.key[0] != old.key[0] or new.key[2] != old.key[2] or ENDED.match(old.key[1]):
+    denied = _denied(new.key[1])
+    if not denied or new.key[0] != old.key[0] or new.key[2] != old.key[2] or _denied(old.key[1]):
         return False
-    return denied.group("rest")[:4] == old.key[1][:4]
+    return denied[:4] == old.key[1][:4]
+
+
+@lru_cache(maxsize=4096)
+def _denied(relation: str) -> str:
+    """What a relation says not to hold: "play" of "no longer play"; "" of most."""
+    found = ENDED.match(relation)
+    return found.group("rest") if found else ""
 
 
 def contradicts(new: Triple, old: Triple, *, replaces: bool = False) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kgt.lm.base import LanguageModel, Request
-from kgt.lm.encoder import SentenceEncoder
+from kgt.lm.encoder import SentenceEncoder, cosines
 from kgt.method.pair import Pair
 from kgt.method.templates import Templates
 from kgt.triple import Triple, relation_key
@@ -78,7 +78,7 @@ def model_relations(
     """
     if encoder is None or not pair.relations:
         return []
-    nearness = (encoder.embed(KNOWN_RELATIONS) @ encoder.embed(list(pair.relations)).T).max(1)
+    nearness = cosines(encoder.embed(KNOWN_RELATIONS), encoder.embed(list(pair.relations))).max(1)
     near = sorted(range(len(KNOWN_RELATIONS)), key=lambda i: -nearness[i])[:SHORTLIST]
     shortlist = [KNOWN_RELATIONS[i] for i in near if nearness[i] >= KINSHIP]
     if not shortlist:

@@ -17,7 +17,7 @@ from kgt.graph import Fact
 from kgt.lm.base import LanguageModel, Request
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.objective import retrieval_probabilities
-from kgt.method.scope import log_odds
+from kgt.method.scope import Floats, log_odds
 from kgt.method.templates import Templates
 from kgt.triple import Triple
 from kgt.wording import sentence_about
@@ -31,6 +31,8 @@ LEAST_SHARE = 0.25
 """A further fact is used if it is at least this fraction as likely as the likeliest: others distract the model."""
 LEAST_WEIGHT = 0.02
 """Below this probability a fact is left out of the answer altogether, and the prompt is the model's plain one."""
+LISTED = 100
+"""Most candidates of a retrieval; of the facts of an entity that has more, the others count by their sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Retrieval:
     """What the graph offers a query: candidates, likeliest first, and the probability of none.
 
     Attributes:
+        candidates: the LISTED likeliest; where there are no more, their probabilities and none's sum to 1.
         shared: facts of the base, common knowledge that the model mostly has: weighed only where likelier than none.
         via: the fact that led from the query's entity to that of the candidates, where there were two hops.
     """
@@ -102,25 +105,39 @@ def retrieve(
         scope: False gives the paper's Eq. 5 as written: relevance = P_θ(r|T), no "none".
         none: weight of "none of these" beside the odds.
     """
-    none = none if scope else 0.0
     if not triples:
         return Retrieval(none=1.0 if scope else 0.0)
+    found = relevances(query, subject, triples, model, encoder, templates, taught_by=taught_by, scope=scope)
+    return retrieval(triples, found, none if scope else 0.0)
+
+
+def relevances(
+    query: str,
+    subject: str,
+    triples: Sequence[Triple],
+    model: LanguageModel,
+    encoder: SentenceEncoder | None,
+    templates: Templates,
+    *,
+    taught_by: Mapping[Triple, str] = MappingProxyType({}),
+    scope: bool = True,
+) -> Floats:
+    """The numerator of Eq. 5 of each triple, shape (n,): the odds that it is asked for; arguments as for `retrieve`."""
     if scope:
-        odds = np.exp(log_odds(query, subject, triples, encoder, taught_by)).tolist()
-    else:
-        asked = relation_probabilities(
-            query, subject, list(dict.fromkeys(z.relation for z in triples)), model, templates
-        )
-        odds = [asked[z.relation] for z in triples]
-    return retrieval(dict(zip(triples, odds, strict=True)), none)
+        return np.exp(log_odds(query, subject, triples, encoder, taught_by))
+    asked = relation_probabilities(query, subject, list(dict.fromkeys(z.relation for z in triples)), model, templates)
+    return np.array([asked[z.relation] for z in triples])
 
 
-def retrieval(relevance: Mapping[Triple, float], none: float) -> Retrieval:
-    """P(z|q) from the triples' relevances and the weight of "none"."""
-    probability = retrieval_probabilities(relevance, none)
-    candidates = [Candidate(z, probability[z], relevance[z]) for z in relevance]
-    candidates.sort(key=lambda c: -c.probability)
-    return Retrieval(tuple(candidates), max(0.0, 1 - sum(probability.values())) if none else 0.0)
+def retrieval(triples: Sequence[Triple], relevance: Floats, none: float) -> Retrieval:
+    """P(z|q) from the triples' relevances and the weight of "none"; of alike ones the first is first."""
+    first = np.argsort(-relevance, kind="stable")[:LISTED].tolist()
+    listed = {triples[i]: float(relevance[i]) for i in first}
+    others = float(relevance.sum()) - sum(listed.values()) if len(triples) > LISTED else 0.0
+    probability = retrieval_probabilities(listed, none + max(0.0, others))
+    total = none + float(relevance.sum())
+    candidates = tuple(Candidate(z, probability[z], listed[z]) for z in listed)
+    return Retrieval(candidates, none / total if none else 0.0)
 
 
 def relation_probabilities(

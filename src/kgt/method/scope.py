@@ -10,6 +10,7 @@ left out and with two stand-ins for it. A logistic regression weighs the cosines
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kgt.lm.encoder import SentenceEncoder
+from kgt.lm.encoder import SentenceEncoder, cosines
 from kgt.triple import Triple, relation_key
 from kgt.wording import is_question, mask, sentence, sentence_about, stem
 
@@ -28,6 +29,7 @@ STAND_INS = ("", "X", "someone")
 
 Floats = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int_]
 
 WEIGHTS: Floats = np.array([1.97, 0.99, 2.17, 1.53, 2.18, 2.02, 1.07, 2.49, 1.13])
 OFFSET = -3.40
@@ -39,17 +41,19 @@ QUERY, FACT, TAUGHT, RELATION, KINDS = 0, 6, 9, 15, 16
 questions; the three of the fact; the three of the query that taught it; the relation's name; how many kinds."""
 VIEWED = 8192
 """Facts whose wordings are remembered; a kilobyte each."""
+KEPT = 20_000
+"""Wordings whose vectors are; 1.5 kilobytes each."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
 """The same with the share of words in common, where no sentence encoder is installed."""
 
 
-class Views(NamedTuple):
-    """Vectors of texts and the kind of each text; shapes (…, 384) and (…)."""
+class View(NamedTuple):
+    """A text that is compared, and its kind."""
 
-    vectors: Vectors
-    kinds: npt.NDArray[np.int_]
+    text: str
+    kind: int
 
 
 FUNCTION_WORDS = frozenset(
@@ -88,46 +92,84 @@ def signals(
     """What tells how near a query is to each triple in meaning; shape (n, 9), the columns that `WEIGHTS` names."""
     if not triples:
         return np.zeros((0, len(WEIGHTS)))
-    return columns(*vectors(asked, subject, triples, encoder, taught_by), means())
+    queries = wordings(asked, subject)
+    return columns(*_shelf(encoder).vectors(queries, subject, triples, taught_by), asks=queries[0].kind > QUERY)
 
 
-def columns(queries: Views, facts: Views, stand: npt.NDArray[np.int_], means: Vectors) -> Floats:
+def columns(asked: Vectors, told: Vectors, stand: Indices, asks: bool) -> Floats:
     """The signals of a query's wordings, (3, 384), and of n triples; shape (n, 9).
 
-    Of each vector the mean of its kind is taken away first: what all texts of a kind share tells nothing apart.
-
     Args:
-        facts: the triples' views, each text once, (m, 384).
+        told: the triples' views, each text once, (m, 384).
         stand: which of them each triple's seven are, (n, 7).
+        asks: whether the query is a question.
     """
-    less = [views.vectors - means[views.kinds] for views in (queries, facts)]
-    asked, told = (v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9) for v in less)
-    near = told @ asked.T
+    near = cosines(told, asked)
     each = [near[stand[:, 2 * i + side], i] for i in range(len(STAND_INS)) for side in (0, 1)]
     found = np.stack([*each, near[stand[:, -1], 0]], axis=1)
-    question = np.full((len(stand), 1), float(queries.kinds[0] - QUERY))
-    return np.concatenate([found, found.max(1, keepdims=True), question], axis=1)
+    return np.concatenate([found, found.max(1, keepdims=True), np.full((len(stand), 1), float(asks))], axis=1)
 
 
-def vectors(
-    asked: str, subject: str, triples: Sequence[Triple], encoder: SentenceEncoder, taught_by: Mapping[Triple, str]
-) -> tuple[Views, Views, npt.NDArray[np.int_]]:
-    """The encoder's vectors of the query's wordings and of the triples' views, and where these stand; see `columns`.
+def compared(vectors: Vectors, kinds: Sequence[int], means: Vectors) -> Vectors:
+    """Vectors of texts less the mean of their kind, of length 1: what all texts of a kind share tells nothing apart."""
+    less = vectors - means[list(kinds)]
+    return less / np.maximum(np.linalg.norm(less, axis=-1, keepdims=True), 1e-9)  # type: ignore[no-any-return]
 
-    Many triples of an entity share their relation: each text is embedded and compared once.
+
+class Shelf:
+    """The vectors of facts' views as queries are compared with them, kept for the next query.
+
+    An entity may have thousands of facts, and all but the newest were there at the last query. Many of them share
+    their relation: each text is kept once. May be used from several threads.
     """
+
+    _row: dict[View, int]
+    _rows_of: dict[tuple[str, ...], list[int]]
+    _units: Vectors
+
+    def __init__(self, encoder: SentenceEncoder) -> None:
+        self._encoder, self._lock = encoder, threading.Lock()
+        self._clear()
+
+    def vectors(
+        self, queries: Sequence[View], subject: str, triples: Sequence[Triple], taught_by: Mapping[Triple, str]
+    ) -> tuple[Vectors, Vectors, Indices]:
+        """What `columns` needs of the query's wordings and of the triples; a new text is embedded."""
+        keys = [(*z.key, subject, taught_by.get(z, "")) for z in triples]
+        with self._lock:
+            if len(self._row) > KEPT:
+                self._clear()
+            new = {key: views(z, *key[3:]) for key, z in zip(keys, triples, strict=True) if key not in self._rows_of}
+            texts = list(dict.fromkeys(view for found in new.values() for view in found if view not in self._row))
+            embedded = self._encoder.embed([text for text, _ in [*queries, *texts]])
+            units = compared(embedded, [kind for _, kind in [*queries, *texts]], means())
+            self._keep(texts, units[len(queries) :])
+            self._rows_of |= {key: [self._row[view] for view in found] for key, found in new.items()}
+            rows, stand = np.unique([self._rows_of[key] for key in keys], return_inverse=True)
+            return units[: len(queries)], self._units[rows], stand.reshape(len(keys), -1)
+
+    def _keep(self, texts: Sequence[View], units: Vectors) -> None:
+        start, end = len(self._row), len(self._row) + len(texts)
+        if end > len(self._units):
+            more = np.empty((2 * end, units.shape[1]), np.float32)
+            more[:start] = self._units[:start]
+            self._units = more
+        self._units[start:end] = units
+        self._row |= {view: start + i for i, view in enumerate(texts)}
+
+    def _clear(self) -> None:
+        self._row, self._rows_of, self._units = {}, {}, np.empty((0, means().shape[1]), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _shelf(encoder: SentenceEncoder) -> Shelf:
+    return Shelf(encoder)
+
+
+def wordings(asked: str, subject: str) -> list[View]:
+    """The query with each stand-in for its entity."""
     question = is_question(asked)
-    wordings = [(mask(asked, subject, name), QUERY + 2 * i + question) for i, name in enumerate(STAND_INS)]
-    place: dict[tuple[str, int], int] = {}
-    stand = [[place.setdefault(view, len(place)) for view in views(z, subject, taught_by.get(z, ""))] for z in triples]
-    texts, kinds = zip(*wordings, *place, strict=True)
-    embedded = encoder.embed(texts)
-    cut = len(wordings)
-    return (
-        Views(embedded[:cut], np.array(kinds[:cut])),
-        Views(embedded[cut:], np.array(kinds[cut:])),
-        np.array(stand),
-    )
+    return [View(mask(asked, subject, name), QUERY + 2 * i + question) for i, name in enumerate(STAND_INS)]
 
 
 @cache
@@ -138,7 +180,7 @@ def means() -> Vectors:
 
 
 @lru_cache(maxsize=VIEWED)
-def views(z: Triple, subject: str, taught_by: str) -> tuple[tuple[str, int], ...]:
+def views(z: Triple, subject: str, taught_by: str) -> tuple[View, ...]:
     """The texts a query is compared with and their kinds: for each stand-in fact and taught query; the relation.
 
     A fact that no query taught stands there without its object, as the sentence that asks for it;
@@ -148,12 +190,12 @@ def views(z: Triple, subject: str, taught_by: str) -> tuple[tuple[str, int], ...
     empty = says_nothing(mask(taught, subject))
     found = []
     for i, name in enumerate(STAND_INS):
-        fact = (mask(sentence(z), z.subject, name), FACT + i)
-        found += [fact, fact if empty else (mask(taught, subject, name), TAUGHT + 2 * i + is_question(taught))]
+        fact = View(mask(sentence(z), z.subject, name), FACT + i)
+        found += [fact, fact if empty else View(mask(taught, subject, name), TAUGHT + 2 * i + is_question(taught))]
     if says_nothing(z.relation):
         return (*found, found[1])
     plain = z.relation if is_question(z.relation) else relation_key(z.relation)
-    return (*found, (mask(plain, subject), RELATION))
+    return (*found, View(mask(plain, subject), RELATION))
 
 
 def says_nothing(text: str) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from kgt.graph import Edit, Fact, ScoredTriple
 from kgt.lm.base import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
@@ -12,7 +14,7 @@ from kgt.method.conflict import contradicts
 from kgt.method.objective import Evidence, retrieval_probabilities
 from kgt.method.pair import Pair
 from kgt.method.reasoning import answer_scores, reasoning_probabilities
-from kgt.method.retrieval import retrieval, retrieve, taught_queries
+from kgt.method.retrieval import relevances, retrieval, taught_queries
 from kgt.method.templates import Templates
 from kgt.method.tune import Plan, TuneSettings, tune
 from kgt.triple import Triple, entity_key
@@ -68,13 +70,14 @@ def decide_edit(
         return min(edit, guessed, key=lambda e: e.loss_after or 0.0)
     h = list(guess()) if guess else stated
     known = [f.triple for f in facts]
-    replaced = [] if pair.adds else [f.triple for f in facts if _answered_otherwise(f, pair)]
+    replaced = [] if pair.adds else _answered_otherwise(facts, pair)
     stale = [old for old in known if not pair.adds and any(contradicts(z, old, replaces=pair.replaces) for z in h)]
     edit = Edit(user=user, kind="teach", query=pair.query, answer=pair.answer, stop_reason="known")
-    if any(z in known for z in h) and not replaced and not stale:
+    place = {z: i for i, z in enumerate(dict.fromkeys([*known, *h]))}
+    if any(place[z] < len(known) for z in h) and not replaced and not stale:
         return edit
-    graph = list(dict.fromkeys([*known, *h]))
-    seen = retrieve(
+    graph = list(place)
+    relevance = relevances(
         pair.query,
         pair.subject,
         graph,
@@ -83,21 +86,23 @@ def decide_edit(
         templates,
         taught_by=taught_queries(facts),
         scope=scope,
-        none=1.0,
     )
     none = 1.0 if scope else 0.0
-    seen_before = set(known)
-    known_relevance = {c.triple: c.relevance for c in seen.candidates if c.triple in seen_before}
-    rivals = [c.triple for c in retrieval(known_relevance, none).used]
+    rivals = [c.triple for c in retrieval(known, relevance[: len(known)], none).used]
     judged = list(dict.fromkeys([*h, *replaced, *stale, *(known if settings.literal else rivals)]))
+    judged_known = sorted((z for z in judged if place[z] < len(known)), key=place.__getitem__)
+    settled = np.ones(len(graph), bool)
+    settled[[place[z] for z in judged]] = False
+    others = float(relevance[settled].sum())
     stem = "" if is_unfinished(pair.query) else pair.stem
     new = [z for z in judged if z not in answer]
     given = reasoning_probabilities(model, templates, pair.query, pair.subject, pair.object, new, stem=stem)
     answer.update(zip(new, given, strict=True))
-    evidence = {c.triple: Evidence(answer.get(c.triple, 1.0), c.relevance) for c in seen.candidates}
+    evidence = {z: Evidence(answer[z], float(relevance[place[z]])) for z in judged}
 
     def generates(now: Sequence[Triple]) -> bool:
-        found = retrieval({c.triple: c.relevance for c in seen.candidates if c.triple in now}, none)
+        seen = [i for i, z in enumerate(graph) if settled[i] or z in now]
+        found = retrieval([graph[i] for i in seen], relevance[seen], none)
         (score,) = answer_scores(
             model,
             templates,
@@ -114,9 +119,10 @@ def decide_edit(
     refuted = [z for z in rivals if z in shared and not pair.adds and answer.get(z, 1.0) < REFUTED]
     plan = tune(
         h,
-        known,
+        judged_known,
         evidence,
         none=none,
+        others=others,
         settings=settings,
         stated=h[: len(pair.relations)],
         removes=not pair.adds,
@@ -126,13 +132,13 @@ def decide_edit(
         ),
         generates=generates,
     )
-    return _written(edit, plan, known, evidence, none, model.name)
+    return _written(edit, plan, judged_known, evidence, none + others, model.name)
 
 
-def _answered_otherwise(fact: Fact, pair: Pair) -> bool:
-    """Whether a fact is an earlier, different answer to this very query."""
-    same_query = fact.query.casefold() == pair.query.casefold()
-    return same_query and fact.triple.key[2] != entity_key(pair.object)
+def _answered_otherwise(facts: Sequence[Fact], pair: Pair) -> list[Triple]:
+    """The facts that are earlier, different answers to this very query."""
+    query, answer = pair.query.casefold(), entity_key(pair.object)
+    return [f.triple for f in facts if f.query.casefold() == query and f.triple.key[2] != answer]
 
 
 def _written(

@@ -53,6 +53,7 @@ def tune(
     evidence: Mapping[Triple, Evidence],
     *,
     none: float = 1.0,
+    others: float = 0.0,
     settings: TuneSettings = TuneSettings(),
     stated: Collection[Triple] = (),
     removes: bool = True,
@@ -74,6 +75,7 @@ def tune(
         evidence: for every triple of H and of the graph.
         stated: the triples of H that the user said in so many words.
         none: weight of "none" against the relevances; 0 for the paper's Eq. 5.
+        others: the sum of the relevances of further triples at e_q, which stay there.
         rivals: the old facts that would shape the answer; any that the query asks for, if not given.
         removes: whether rivals may be removed; not where the user only adds ("also").
         contradicts: whether its first argument, when added, replaces the second.
@@ -85,7 +87,7 @@ def tune(
     before = list(graph)
 
     def current_loss(g: Sequence[Triple]) -> float:
-        return loss(h, g, evidence, none=none, literal=literal)
+        return loss(h, g, evidence, none=none + others, literal=literal)
 
     def stop_reason(g: Sequence[Triple]) -> str:
         if settings.stop != "generates" and current_loss(g) <= settings.epsilon:
