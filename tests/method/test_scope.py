@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -46,6 +48,16 @@ def test_a_failed_embedding_leaves_the_shelf_usable(encoder: SentenceEncoder, mo
         with pytest.raises(MemoryError):
             signals(shelf, QUERIES[0], FACTS)
     np.testing.assert_allclose(signals(shelf, QUERIES[0], FACTS), expected, atol=1e-5)
+
+
+def test_threads_may_share_a_shelf(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scope, "KEPT", 100)  # emptied again and again
+    shelf = Shelf(encoder)
+    asked = [(query, FACTS[start::5]) for query in QUERIES for start in range(5)] * 3
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda pair: signals(shelf, *pair), asked))
+    for pair, together in zip(asked, found, strict=True):
+        np.testing.assert_allclose(together, signals(Shelf(encoder), *pair), atol=1e-5)
 
 
 def test_a_fact_taught_by_a_query_and_the_same_untaught_are_told_apart(encoder: SentenceEncoder) -> None:

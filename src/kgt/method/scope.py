@@ -9,6 +9,7 @@ left out and with two stand-ins for it. A logistic regression weighs the cosines
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -116,6 +117,10 @@ def compared(vectors: Vectors, kinds: Sequence[int], means: Vectors) -> Vectors:
     return less / np.maximum(np.linalg.norm(less, axis=-1, keepdims=True), 1e-9)  # type: ignore[no-any-return]
 
 
+_Key = tuple[str, str, str, str, str]
+"""A triple's key, the query's entity, and the query that taught the triple."""
+
+
 class Shelf:
     """The vectors of facts' views as queries are compared with them, kept for the next query.
 
@@ -124,7 +129,7 @@ class Shelf:
     """
 
     _row: dict[View, int]
-    _rows_of: dict[tuple[str, ...], list[int]]
+    _rows_of: dict[_Key, list[int]]
     _units: Vectors
 
     def __init__(self, encoder: SentenceEncoder) -> None:
@@ -136,10 +141,12 @@ class Shelf:
     ) -> tuple[Vectors, Vectors, Indices]:
         """What `columns` needs of the query's wordings and of the triples; a new text is embedded."""
         keys = [(*z.key, subject, taught_by.get(z, "")) for z in triples]
+        # Embedded before the lock is taken, so that a server's users are read together; the encoder remembers them.
+        self._encoder.embed([text for text, _ in [*queries, *itertools.chain(*self._new(keys, triples).values())]])
         with self._lock:
             if len(self._row) > KEPT:
                 self._clear()
-            new = {key: views(z, *key[3:]) for key, z in zip(keys, triples, strict=True) if key not in self._rows_of}
+            new = self._new(keys, triples)
             texts = list(dict.fromkeys(view for found in new.values() for view in found if view not in self._row))
             embedded = self._encoder.embed([text for text, _ in [*queries, *texts]])
             units = compared(embedded, [kind for _, kind in [*queries, *texts]], means())
@@ -147,6 +154,10 @@ class Shelf:
             self._rows_of |= {key: [self._row[view] for view in found] for key, found in new.items()}
             rows, stand = np.unique([self._rows_of[key] for key in keys], return_inverse=True)
             return units[: len(queries)], self._units[rows], stand.reshape(len(keys), -1)
+
+    def _new(self, keys: Sequence[_Key], triples: Sequence[Triple]) -> dict[_Key, tuple[View, ...]]:
+        """The views of the triples that are not on the shelf."""
+        return {key: views(z, *key[3:]) for key, z in zip(keys, triples, strict=True) if key not in self._rows_of}
 
     def _keep(self, texts: Sequence[View], units: Vectors) -> None:
         start, end = len(self._row), len(self._row) + len(texts)
@@ -161,7 +172,7 @@ class Shelf:
         self._row, self._rows_of, self._units = {}, {}, np.empty((0, means().shape[1]), np.float32)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _shelf(encoder: SentenceEncoder) -> Shelf:
     return Shelf(encoder)
 
