@@ -7,7 +7,7 @@ import pytest
 from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
 from kgt.method.pair import read_pair
-from kgt.method.relations import personalised_triples
+from kgt.method.relations import model_relations, personalised_triples
 from kgt.method.retrieval import LISTED, Retrieval, relation_probabilities, retrieve
 from kgt.method.scope import log_odds
 from kgt.method.templates import DEFAULT
@@ -119,6 +119,13 @@ def test_with_the_users_relations_the_model_is_not_asked(model: LanguageModel, e
     h = personalised_triples(pair, 5, counting, encoder, DEFAULT, given=["home", "city"])
     assert [z.relation for z in h[:2]] == ["home", "city"]
     assert counting.continuations == []
+
+
+def test_a_relation_far_less_likely_than_the_best_is_left_out(model: LanguageModel, encoder: SentenceEncoder) -> None:
+    pair = read_pair("Where does my cat sleep?", "My cat sleeps on the radiator.", "my cat")
+    names = model_relations(pair, 5, model, encoder, DEFAULT)
+    assert names[0] == "sleeps in"
+    assert "died in" not in names
 
 
 def test_h_is_never_empty(model: LanguageModel) -> None:

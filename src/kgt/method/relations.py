@@ -36,6 +36,10 @@ SHORTLIST = 12
 KINSHIP = 0.45
 """Least cosine between a known name and the user's own words: below it the relation says something else."""
 
+BEHIND = 2.0
+"""Most nats a token that a name may be less likely than the best: farther ones cost time and say "died in" of where the
+cat sleeps. Answers are as good without them (docs/decisions/0015-speed.md)."""
+
 
 def personalised_triples(
     pair: Pair,
@@ -71,7 +75,7 @@ def _triples(pair: Pair, names: Sequence[str], k: int) -> list[Triple]:
 def model_relations(
     pair: Pair, k: int, model: LanguageModel, encoder: SentenceEncoder | None, templates: Templates
 ) -> list[str]:
-    """The k known relations likeliest after the paper's relation template, best first.
+    """The known relations likeliest after the paper's relation template, at most k and none far behind, best first.
 
     Without an encoder to say which names are near the user's words in meaning, none is taken: a
     small model's likelihood alone puts wrong relations (and so false facts) into H.
@@ -87,5 +91,5 @@ def model_relations(
         k=k, subject=pair.subject, object=pair.object, query=pair.query, answer=pair.answer
     )
     scores = model.logprobs([Request(prompt, tuple(" " + name for name in shortlist))])[0]
-    ranked = sorted(zip(scores, shortlist, strict=True), key=lambda s: -s[0].mean)
-    return [name for _, name in ranked[:k]]
+    ranked = sorted(zip((float(s.mean) for s in scores), shortlist, strict=True), key=lambda s: -s[0])
+    return [name for mean, name in ranked[:k] if mean >= ranked[0][0] - BEHIND]
