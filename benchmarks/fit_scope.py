@@ -18,8 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 import kgt.method.scope
-from kgt.bench.scope import Case, all_cases
-from kgt.bench.scope import compared as views_of
+from kgt.bench.scope import Case, all_cases, views_of
 from kgt.errors import KGTError
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
 from kgt.method.scope import KINDS, QUERY, View, columns, compared

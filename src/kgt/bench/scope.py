@@ -160,7 +160,7 @@ def _taught(query: str, feedback: str, subject: str, answer: str) -> Triple:
     return Triple(pair.subject, pair.relations[0] if pair.relations else "is", pair.object)
 
 
-def compared(case: Case) -> tuple[list[View], list[View]]:
+def views_of(case: Case) -> tuple[list[View], list[View]]:
     """The query's wordings and the fact's, as `kgt.method.scope` compares them."""
     subject = case.fact.subject
     return wordings(sentence_about(case.query, subject)[1], subject), list(views(case.fact, subject, case.taught_by))
