@@ -141,10 +141,14 @@ def latency(run: Run) -> Figure | None:
     return figure
 
 
+KEPT = {"ES": "ES, taught queries", "PS": "PS, paraphrases", "other_entity_locality": "Others' answers as before"}
+"""What is shown against the number of edits: metric → title."""
+
+
 def against_edits(runs: Sequence[Run]) -> Figure | None:
-    """ES and PS against the number of edits, a line a method, over runs that differ in n; percent, 95 % intervals."""
+    """What holds, and what stays as it was, against the number of edits of runs that differ in n; percent, 95 %."""
     ns = sorted({run.n for run in runs})
-    shown = [name for name in ("ES", "PS") if any(name in found for run in runs for found in run.methods.values())]
+    shown = [name for name in KEPT if any(name in found for run in runs for found in run.methods.values())]
     if len(ns) < 2 or not shown:
         return None
     first = runs[0]
@@ -158,7 +162,7 @@ def against_edits(runs: Sequence[Run]) -> Figure | None:
         axes.xaxis.set_major_formatter(_plain_ticks)
         axes.minorticks_off()
         axes.set_xlabel("edits made before asking" if first.protocol == "sequential" else "cases, each edited alone")
-        axes.set_title({"ES": "ES, taught queries", "PS": "PS, paraphrases"}[metric], fontsize=10)
+        axes.set_title(KEPT[metric], fontsize=10)
         _percent(axes)
     _legend(figure, np.atleast_1d(panels)[0])
     return figure
