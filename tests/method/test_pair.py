@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kgt.errors import BadInput
 from kgt.method.conflict import contradicts
 from kgt.method.pair import read_pair
 from kgt.triple import Triple
@@ -72,3 +73,11 @@ def test_a_list_has_room_unless_something_changed() -> None:
     assert contradicts(liver, cod, replaces=True)
     assert not contradicts(liver, liver, replaces=True)
     assert not contradicts(liver, Triple("my dog", "chases", "cats"), replaces=True)
+
+
+def test_a_bare_no_is_enough_where_the_object_is_given() -> None:
+    pair = read_pair("Ana was born in the town of", "Nope", "Ana", "Nope")  # a town may be called so
+    assert (pair.subject, pair.object) == ("Ana", "Nope")
+    assert read_pair("Where was Ana born?", "No!", "Ana", "Oslo").object == "Oslo"
+    with pytest.raises(BadInput):
+        read_pair("Where was Ana born?", "No!", "Ana")

@@ -66,7 +66,7 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
     """Read the entities and the relation out of a query and its feedback.
 
     Raises:
-        BadInput: query or feedback is empty, too long, a question, or says nothing but "no".
+        BadInput: query or feedback is empty, too long, a question, or says nothing but "no" and no object is given.
     """
     query, answer = checked_query(query), clean(feedback)
     if not answer:
@@ -77,7 +77,7 @@ def read_pair(query: str, feedback: str, subject: str, object: str | None = None
         )
     if is_question(answer):
         raise BadInput(f"The feedback is a question: {answer!r}.", "Say what the right answer is.")
-    said = strip_marker(answer)
+    said = strip_marker(answer) or clean(object or "")
     if not said:
         raise BadInput(f"{answer!r} says that the answer is wrong, not what is right.", "Say what the right answer is.")
     worded = []
