@@ -12,7 +12,6 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from rich.console import Console
 from rich.progress import track
@@ -21,10 +20,7 @@ import kgt.method.scope
 from kgt.bench.scope import Case, all_cases, views_of
 from kgt.errors import KGTError
 from kgt.lm.encoder import SentenceEncoder, bundled_encoder
-from kgt.method.scope import KINDS, QUERY, View, columns, compared
-
-Floats = npt.NDArray[np.float64]
-Vectors = npt.NDArray[np.float32]
+from kgt.method.scope import KINDS, QUERY, Floats, Vectors, View, columns, compared
 
 RIDGE = 1e-3
 """Of the regression, on all weights but the question's and the offset."""

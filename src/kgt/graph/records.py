@@ -117,15 +117,13 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
     """For the user's own facts, the keys of what the user removed, and the base; to build takes longer than to run."""
     last = _last_changes() if past else overlay
     mine = [last.c.user == bindparam("wanted_user")]
-    # An undo can bring back what the base says: that is the base's fact again, nobody's own.
-    in_base = select(base.c.weight).where(*(base.c[c.name] == c for c in _key(last))).exists()
     shared = select(*_triple(base))
     if of_one:
         mine.append(last.c.subject_key == bindparam("wanted_subject"))
         shared = shared.where(base.c.subject_key == bindparam("wanted_subject"))
     own = select(*_triple(last), last.c.edit_id, edits.c.query)
     own = own.join(edits, and_(edits.c.user == last.c.user, edits.c.id == last.c.edit_id))
-    own = own.where(*mine, last.c.sign > 0, ~in_base).order_by(last.c.edit_id.desc(), *_key(last))
+    own = own.where(*mine, last.c.sign > 0, ~_is_in_base(last)).order_by(last.c.edit_id.desc(), *_key(last))
     removed = select(*_key(last)).where(*mine, last.c.sign < 0)
     shared = shared.order_by(base.c.subject_key, base.c.weight.desc(), *_key(base)[1:])
     most = bindparam("most", type_=BigInteger)
@@ -143,8 +141,7 @@ def known_subjects(connection: Connection, user: str, keys: Collection[str], wit
             overlay.c.user == user, overlay.c.sign < 0, *(overlay.c[c.name] == c for c in _key(base))
         )
         shared = select(base.c.subject_key).where(base.c.subject_key == wanted.c.subject_key, ~removed.exists())
-        in_base = select(base.c.weight).where(*(base.c[c.name] == c for c in _key(own))).exists()
-        is_known = added.exists() | shared.exists() if with_base else added.where(~in_base).exists()
+        is_known = added.exists() | shared.exists() if with_base else added.where(~_is_in_base(own)).exists()
         query = select(wanted.c.subject_key).where(is_known)
         found.update(connection.scalars(query))
     return found
@@ -307,6 +304,11 @@ def _last_changes() -> FromClause:
 
 def _key(table: FromClause) -> list[ColumnElement[str]]:
     return [table.c.subject_key, table.c.relation_key, table.c.object_key]
+
+
+def _is_in_base(table: FromClause) -> ColumnElement[bool]:
+    """Whether the base has a row's triple: brought back by an undo, it is the base's fact again, nobody's own."""
+    return select(base.c.weight).where(*(base.c[c.name] == c for c in _key(table))).exists()
 
 
 def _triple(table: FromClause) -> list[ColumnElement[str]]:

@@ -96,19 +96,17 @@ def retrieve(
     *,
     taught_by: Mapping[Triple, str] = MappingProxyType({}),
     scope: bool = True,
-    none: float = NONE,
 ) -> Retrieval:
     """P(z|q) for triples that start at the query's entity.
 
     Args:
         taught_by: the query whose answer a triple was, where there was one.
         scope: False gives the paper's Eq. 5 as written: relevance = P_θ(r|T), no "none".
-        none: weight of "none of these" beside the odds.
     """
     if not triples:
         return Retrieval(none=1.0 if scope else 0.0)
     found = relevances(query, subject, triples, model, encoder, templates, taught_by=taught_by, scope=scope)
-    return retrieval(triples, found, none if scope else 0.0)
+    return retrieval(triples, found, NONE if scope else 0.0)
 
 
 def relevances(
@@ -131,13 +129,11 @@ def relevances(
 
 def retrieval(triples: Sequence[Triple], relevance: Floats, none: float) -> Retrieval:
     """P(z|q) from the triples' relevances and the weight of "none"; of alike ones the first is first."""
-    first = np.argsort(-relevance, kind="stable")[:LISTED].tolist()
-    listed = {triples[i]: float(relevance[i]) for i in first}
-    others = float(relevance.sum()) - sum(listed.values()) if len(triples) > LISTED else 0.0
-    probability = retrieval_probabilities(listed, none + max(0.0, others))
-    total = none + float(relevance.sum())
+    order = np.argsort(-relevance, kind="stable")
+    listed = {triples[i]: float(relevance[i]) for i in order[:LISTED].tolist()}
+    probability = retrieval_probabilities(listed, none + float(relevance[order[LISTED:]].sum()))
     candidates = tuple(Candidate(z, probability[z], listed[z]) for z in listed)
-    return Retrieval(candidates, none / total if none else 0.0)
+    return Retrieval(candidates, none / (none + float(relevance.sum())) if none else 0.0)
 
 
 def relation_probabilities(
