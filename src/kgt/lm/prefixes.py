@@ -6,6 +6,7 @@ before; of a short question's prompt most is known before it is asked.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import torch
 from kgt.lm.tokens import Tokens
 
 BLOCK = 8
-"""Prompts are compared by so many tokens at a time."""
+"""A prompt met before is found by its beginnings of so many tokens, and of twice, three times … so many."""
 MOST_TOKENS = 1024
 """Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
 WORTH = 0.5
@@ -48,11 +49,12 @@ class PrefixCache:
 
     def find(self, prompt: Tokens) -> Known:
         """The longest beginning that is known; never all of the prompt, whose last token is to be computed."""
-        for end in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
-            whole = self._begins.get(prompt[:end])
+        for blocks in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
+            whole = self._begins.get(prompt[:blocks])
             if whole is not None:
                 self._states.move_to_end(whole)
-                return Known(prompt[:end], self._states[whole])
+                alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(prompt[:-1], whole, strict=False))
+                return Known(prompt[: len(list(alike))], self._states[whole])
         return Known((), None)
 
     def wants(self, prompt: Tokens) -> bool:

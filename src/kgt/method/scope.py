@@ -40,10 +40,10 @@ lower than those of an unfinished sentence."""
 QUERY, FACT, TAUGHT, RELATION, KINDS = 0, 6, 9, 15, 16
 """Kinds of text, each with a mean vector of its own: where the three query wordings start, statements and then
 questions; the three of the fact; the three of the query that taught it; the relation's name; how many kinds."""
-VIEWED = 8192
+VIEWED = 2048
 """Facts whose wordings are remembered; a kilobyte each."""
-KEPT = 20_000
-"""Wordings whose vectors are; 1.5 kilobytes each."""
+KEPT = 16_384
+"""Wordings whose vectors are, 1.5 kilobytes each; the 2,000 facts read of an entity have 14,000 at most."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
@@ -169,7 +169,7 @@ class Shelf:
         self._row |= {view: start + i for i, view in enumerate(texts)}
 
     def _clear(self) -> None:
-        self._row, self._rows_of, self._units = {}, {}, np.empty((0, means().shape[1]), np.float32)
+        self._row, self._rows_of, self._units = {}, {}, np.empty((2 * KEPT, means().shape[1]), np.float32)
 
 
 @lru_cache(maxsize=2)

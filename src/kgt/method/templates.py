@@ -21,7 +21,8 @@ class Templates:
         finish, finish_with_facts: user message where the query is a sentence to be finished; the
             sentence itself then starts the assistant's turn.
         retrieval: text whose continuation is the relation (the paper's retrieval template).
-        relations: the paper's relation template, filled with K, subject, object, query and answer.
+        relations: the paper's relation template, filled with K, subject, object, query and answer; what is the
+            same for all edits stands first, because it is read only once.
         raw: a whole prompt with facts and query that takes the place of the chat; "" where there is none.
         alpha, plausibility: context-aware decoding of answers with facts (see `kgt.lm.base.Contrast`).
     """
@@ -32,7 +33,7 @@ class Templates:
     retrieval: str = "To answer the query: {query}, I need information {subject}"
     relations: str = (
         "Based on the provided query and answer, identify {k} types of relationships between the subject"
-        " {subject} and the object {object}, considering the context of the query and answer."
+        " and the object, considering the context of the query and answer."
         " <query>: {query} <answer>: {answer} <subject>: {subject} <object>: {object} <relation>:"
     )
     raw: str = ""
