@@ -33,7 +33,9 @@ def counted(model: TorchModel) -> Iterator[Work]:
 
     def count(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
         ids, mask, cache = kwargs["input_ids"], kwargs["attention_mask"], kwargs.get("past_key_values")
-        tokens = ids.numel() if mask.ndim == 4 else int(mask[:, -ids.shape[1] :].sum())  # a packed row has no padding
+        # In a packed row a token that only fills it up sees nothing.
+        sees = mask[0, 0].amax(-1) == 0 if mask.ndim == 4 else mask[:, -ids.shape[1] :]
+        tokens = int(sees.sum())
         work.passes += 1
         work.padded += ids.numel()
         if ids.shape[1] == 1 and cache is not None:

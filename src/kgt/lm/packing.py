@@ -1,4 +1,4 @@
-"""Prompts and what follows each, in one row without padding: a token sees its own text only.
+"""Prompts and what follows each, in one row: a token sees its own text only.
 
 A prompt stands once, before all of its continuations; a beginning that is known (`kgt.lm.prefixes`)
 is not computed again, and stands once for all prompts that share it.
@@ -14,6 +14,10 @@ import torch
 
 from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.tokens import Tokens
+
+STEP = 16
+"""A row is filled up to a multiple of so many tokens, which is what a matrix unit multiplies at a time: each new number
+of tokens has oneDNN compile kernels for it, which takes longer than the tokens (docs/decisions/0015-speed.md)."""
 
 
 class Text(NamedTuple):
@@ -33,7 +37,7 @@ class Pack(NamedTuple):
     """One forward pass.
 
     Attributes:
-        ids, positions: (1, n).
+        ids, positions: (1, n), with what fills the row up at the end.
         mask: added to the attention's scores, (1, 1, n, cached + n).
         cache: the known beginnings, None where there are none.
         prompts: for each prompt where its tokens stand, in cached + n.
@@ -89,7 +93,8 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     for known in begins:
         starts[known] = cached
         cached += len(known)
-    n = sum(text.size for text in texts)
+    size = sum(text.size for text in texts)
+    n = -(-size // STEP) * STEP
     ids: list[int] = []
     positions: list[int] = []
     sees = np.zeros((n, cached + n), dtype=bool)
@@ -114,6 +119,8 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
         prompts.append([*range(of_known.start, of_known.stop), *(cached + i for i in new)])
         lasts.append(new.stop - 1)
         ends.append(own[1:])
+    ids += [0] * (n - size)
+    positions += [0] * (n - size)
     mask = added(torch.from_numpy(sees), dtype)
     cache = None
     if begins:
