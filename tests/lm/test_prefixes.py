@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from kgt.bench.work import counted
 from kgt.lm import Request, load_model
 from kgt.lm.hf import HFModel
+from kgt.lm.packing import Text, pack
 from kgt.lm.prefixes import BLOCK, MOST_TOKENS
 
 Tiny = Callable[[str], HFModel]
@@ -52,6 +53,19 @@ def test_what_begins_alike_is_read_once(tiny: Tiny) -> None:
     assert work.passes == 1
     assert alike % BLOCK != 0  # the parting is inside a block
     assert work.scored == len(prompt) - alike
+
+
+def test_prompts_that_part_from_the_same_one_share_what_is_known_of_it(tiny: Tiny) -> None:
+    model = tiny("llama")
+    whole = "The mother tongue of Victor Hugo is French. User: Complete it. The mother tongue"
+    model.logprobs([Request(whole, (" of",))])
+    tokens = model.encode(whole)
+    parting = [tokens[:end] + model.encode("French") * 2 for end in (9, 11, len(tokens) - 2)]
+    texts = [Text(prompt, model.prefixes.find(prompt), ()) for prompt in parting]
+    packed = pack(texts, torch.float32, model.device, model.cache_of)
+    known = {len(text.known.tokens) for text in texts}
+    assert len(known) == 3
+    assert packed.mask.shape[-1] - packed.mask.shape[-2] == max(known)
 
 
 def test_generation_goes_on_from_what_is_known(tiny: Tiny) -> None:

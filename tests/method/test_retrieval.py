@@ -6,6 +6,7 @@ import pytest
 
 from kgt.lm import LanguageModel
 from kgt.lm.encoder import SentenceEncoder
+from kgt.lm.torch_model import TorchModel
 from kgt.method.pair import read_pair
 from kgt.method.relations import model_relations, personalised_triples
 from kgt.method.retrieval import LISTED, Retrieval, relation_probabilities, retrieve
@@ -52,14 +53,15 @@ def test_of_many_facts_the_likeliest_are_listed_and_the_others_count(ask) -> Non
     assert 0 < unlisted < 51 * found.candidates[-1].probability
 
 
-def test_without_scope_it_is_the_papers_eq_5(ask, model: LanguageModel) -> None:  # type: ignore[no-untyped-def]
+def test_without_scope_it_is_the_papers_eq_5(ask, model: TorchModel) -> None:  # type: ignore[no-untyped-def]
     found = ask("How old is my sister?", LIVES, scope=False)
     assert (found.candidates[0].probability, found.none) == (pytest.approx(1), 0)
+    model.prefixes.clear()  # in bfloat16 a score depends a little on what is known of the prompt
     both = ask("Where does my sister live?", LIVES, JOB, scope=False)
+    model.prefixes.clear()
     asked = relation_probabilities("Where does my sister live?", "my sister", ["lives in", "works as"], model, DEFAULT)
     shares = {c.triple.relation: c.probability for c in both.candidates}
-    # bfloat16, and what is known of the prompt the second time, move a probability by a few percent.
-    assert shares == pytest.approx({r: p / sum(asked.values()) for r, p in asked.items()}, rel=0.1)
+    assert shares == pytest.approx({r: p / sum(asked.values()) for r, p in asked.items()})
 
 
 def test_no_facts_no_retrieval(ask) -> None:  # type: ignore[no-untyped-def]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from kgt.lm.encoder import SentenceEncoder, cosines
 from kgt.method import scope
-from kgt.method.scope import Shelf, columns, log_odds, wordings
+from kgt.method.scope import Shelf, Vectors, columns, log_odds, wordings
 from kgt.triple import Triple
 
 QUERIES = ("Where does my sister live?", "The home town of my sister is", "What does my sister eat?")
@@ -30,13 +31,34 @@ def test_a_fact_has_the_signals_among_others_that_it_has_alone(encoder: Sentence
         np.testing.assert_allclose(together[:4], alone, atol=1e-5)
 
 
-def test_a_full_shelf_is_emptied(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_shelf_begins_anew(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     shelf = Shelf(encoder)
     before = [signals(shelf, query, FACTS) for query in QUERIES]
     monkeypatch.setattr(scope, "KEPT", 50)
     for query, found in zip(QUERIES, before, strict=True):
         np.testing.assert_allclose(signals(shelf, query, FACTS[:20]), found[:20], atol=1e-5)
         np.testing.assert_allclose(signals(shelf, query, FACTS), found, atol=1e-5)
+
+
+def test_what_is_asked_for_stays_on_a_full_shelf(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scope, "KEPT", 60)
+    shelf = Shelf(encoder)
+    hub, others = FACTS[:5], FACTS[5:]
+    signals(shelf, QUERIES[0], hub)
+    embedded: list[str] = []
+    embed = encoder.embed
+
+    def counting(texts: Sequence[str]) -> Vectors:
+        embedded.extend(texts)
+        return embed(texts)
+
+    monkeypatch.setattr(encoder, "embed", counting)
+    for z in others:
+        signals(shelf, QUERIES[0], [z])
+        embedded.clear()
+        signals(shelf, QUERIES[0], hub)
+        assert len(embedded) == 3  # the query's wordings
+    assert 60 < len(shelf._before.row) <= 60 + 7 * len(hub)  # it did begin anew
 
 
 def test_a_failed_embedding_leaves_the_shelf_usable(encoder: SentenceEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

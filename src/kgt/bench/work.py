@@ -34,8 +34,8 @@ def counted(model: TorchModel) -> Iterator[Work]:
     def count(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
         ids, mask, cache = kwargs["input_ids"], kwargs["attention_mask"], kwargs.get("past_key_values")
         # In a packed row a token that only fills it up sees nothing.
-        sees = mask[0, 0].amax(-1) == 0 if mask.ndim == 4 else mask[:, -ids.shape[1] :]
-        tokens = int(sees.sum())
+        read = (mask == 0).any(-1) if mask.ndim == 4 else mask[:, -ids.shape[1] :]
+        tokens = int(read.sum())
         work.passes += 1
         work.padded += ids.numel()
         if ids.shape[1] == 1 and cache is not None:

@@ -40,7 +40,7 @@ class SentenceEncoder:
         self._loading = threading.RLock()
         self.computing = threading.RLock()
         self._parts: tuple[Any, Any] | None = None
-        self._known = Known()
+        self._known = KnownVectors()
 
     @property
     def bert(self) -> Any:
@@ -101,7 +101,7 @@ class SentenceEncoder:
         return np.concatenate(rows)
 
 
-class Known:
+class KnownVectors:
     """The vectors of the phrases met lately; may be used from several threads.
 
     They are in one block of memory: kept apart among the large and passing arrays of a model's passes, they would
@@ -120,14 +120,12 @@ class Known:
             return dict(zip(known, self._block[[self._row[p] for p in known]], strict=True))
 
     def keep(self, phrases: Sequence[str], vectors: npt.NDArray[np.float32]) -> None:
-        """Remember distinct phrases; all others are forgotten when the block is full."""
+        """Remember the first KNOWN of distinct phrases; all others are forgotten when the block is full."""
         with self._lock:
             if len(self._row) + len(phrases) > len(self._block):
-                self._row = {}
-                self._block = np.empty((max(KNOWN, len(phrases)), WIDTH), np.float32)
-            new = [
-                i for i, phrase in enumerate(phrases) if phrase not in self._row
-            ]  # another thread may have been first
+                self._row.clear()
+            # Another thread may have been first with some.
+            new = [i for i, phrase in enumerate(phrases[: len(self._block)]) if phrase not in self._row]
             start = len(self._row)
             self._block[start : start + len(new)] = vectors[new]
             self._row |= {phrases[i]: start + n for n, i in enumerate(new)}

@@ -1,7 +1,7 @@
 """Prompts and what follows each, in one row: a token sees its own text only.
 
 A prompt stands once, before all of its continuations; a beginning that is known (`kgt.lm.prefixes`)
-is not computed again, and stands once for all prompts that share it.
+is not computed again, and stands once for all prompts that begin like the same earlier one.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.tokens import Tokens
 
 STEP = 16
-"""A row is filled up to a multiple of so many tokens, which is what a matrix unit multiplies at a time: each new number
-of tokens has oneDNN compile kernels for it, which takes longer than the tokens (docs/decisions/0015-speed.md)."""
+"""A row in bfloat16 on a CPU is filled up to a multiple of so many tokens, as many as the matrix unit multiplies at a
+time: each new number of tokens has oneDNN compile kernels, which takes longer (docs/decisions/0015-speed.md)."""
 
 
 class Text(NamedTuple):
@@ -87,14 +87,16 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     Args:
         cache_of: as of `TorchModel`.
     """
-    begins = {text.known.tokens: text.known.states for text in texts if text.known.states is not None}
-    starts: dict[Tokens, int] = {(): 0}
+    known_ones = sorted((text.known for text in texts), key=lambda known: len(known.tokens))
+    longest = {id(known.states): known for known in known_ones if known.states is not None}  # of each earlier prompt
+    starts: dict[int, int] = {}
     cached = 0
-    for known in begins:
-        starts[known] = cached
-        cached += len(known)
+    for identity, begin in longest.items():
+        starts[identity] = cached
+        cached += len(begin.tokens)
     size = sum(text.size for text in texts)
-    n = -(-size // STEP) * STEP
+    step = STEP if dtype == torch.bfloat16 and device.type == "cpu" else 1
+    n = -(-size // step) * step
     ids: list[int] = []
     positions: list[int] = []
     sees = np.zeros((n, cached + n), dtype=bool)
@@ -102,8 +104,8 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     lasts: list[int] = []
     ends: list[list[range]] = []
     for text in texts:
-        known = text.known.tokens
-        of_known = slice(starts[known], starts[known] + len(known))
+        known, start = text.known.tokens, starts.get(id(text.known.states), 0)
+        of_known = slice(start, start + len(known))
         new = range(len(ids), len(ids) + len(text.prompt) - len(known))
         ids += text.prompt[len(known) :]
         positions += range(len(known), len(text.prompt))
@@ -123,8 +125,9 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     positions += [0] * (n - size)
     mask = added(torch.from_numpy(sees), dtype)
     cache = None
+    begins = [known.states[:, :, :, : len(known.tokens)] for known in longest.values() if known.states is not None]
     if begins:
-        states = torch.cat([state[:, :, :, : len(known)] for known, state in begins.items()], 3)
+        states = torch.cat(begins, 3)
         cache = cache_of((keys[None], values[None]) for keys, values in states)
     return Pack(
         torch.tensor([ids], device=device),

@@ -6,7 +6,6 @@ before; of a short question's prompt most is known before it is asked.
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
 from typing import NamedTuple
 
@@ -48,13 +47,17 @@ class PrefixCache:
         self._begins.clear()
 
     def find(self, prompt: Tokens) -> Known:
-        """The longest beginning that is known; never all of the prompt, whose last token is to be computed."""
-        for blocks in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
-            whole = self._begins.get(prompt[:blocks])
+        """What a prompt has in common with the last one met that begins with as many blocks of it.
+
+        Never all of it: its last token is to be computed.
+        """
+        for end in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
+            whole = self._begins.get(prompt[:end])
             if whole is not None:
                 self._states.move_to_end(whole)
-                alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(prompt[:-1], whole, strict=False))
-                return Known(prompt[: len(list(alike))], self._states[whole])
+                while end < min(len(prompt) - 1, len(whole)) and prompt[end] == whole[end]:
+                    end += 1
+                return Known(prompt[:end], self._states[whole])
         return Known((), None)
 
     def wants(self, prompt: Tokens) -> bool:

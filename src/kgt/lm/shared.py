@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from kgt.errors import ModelError
 from kgt.lm.base import Contrast, LanguageModel, Message, Prompt, Request, Scored
-from kgt.lm.encoder import Known, SentenceEncoder
+from kgt.lm.encoder import KnownVectors, SentenceEncoder
 
 _T = TypeVar("_T")
 
@@ -212,7 +212,7 @@ class SharedEncoder(SentenceEncoder):
     def __init__(self, encoder: SentenceEncoder, encode: Callable[[list[str]], npt.NDArray[np.float32]]) -> None:
         self.inner = encoder
         self.computing = encoder.computing
-        self._known = Known()
+        self._known = KnownVectors()
         self._encode = encode
 
     def load(self) -> tuple[Any, Any]:

@@ -188,7 +188,7 @@ class TorchModel(ABC):
             yield torch.tensor(row[1], device=self.device), logits[row].float().log_softmax(-1)
 
     def _packed(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[tuple[tuple[Tokens, Tokens], torch.Tensor]]:
-        """Rows, in any order, and their logits; each prompt is read once, without padding."""
+        """Rows, in any order, and their logits; each prompt is read once."""
         after: dict[Tokens, dict[Tokens, list[Tokens]]] = {}  # a continuation's last token is predicted, not read
         for prompt, continuation in rows:
             after.setdefault(prompt, {}).setdefault(continuation[:-1], []).append(continuation)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from kgt.lm.encoder import SentenceEncoder, cosines
+from kgt.lm.encoder import WIDTH, SentenceEncoder, cosines
 from kgt.triple import Triple, relation_key
 from kgt.wording import is_question, mask, sentence, sentence_about, stem
 
@@ -43,7 +43,7 @@ questions; the three of the fact; the three of the query that taught it; the rel
 VIEWED = 2048
 """Facts whose wordings are remembered; a kilobyte each."""
 KEPT = 16_384
-"""Wordings whose vectors are, 1.5 kilobytes each; the 2,000 facts read of an entity have 14,000 at most."""
+"""Wordings whose vectors are, twice: those of the last queries, and of those before; 0.75 kilobytes each."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
@@ -125,51 +125,66 @@ class Shelf:
     """The vectors of facts' views as queries are compared with them, kept for the next query.
 
     An entity may have thousands of facts, and all but the newest were there at the last query. Many of them share
-    their relation: each text is kept once. May be used from several threads.
+    their relation: each text is kept once. When there are KEPT, a new board is begun, and the old one is kept until
+    that too is full; what is asked for in the meantime is carried over. May be used from several threads.
     """
-
-    _row: dict[View, int]
-    _rows_of: dict[_Key, list[int]]
-    _units: Vectors
 
     def __init__(self, encoder: SentenceEncoder) -> None:
         self._encoder, self._lock = encoder, threading.Lock()
-        self._clear()
+        self._board, self._before = _Board(), _Board()
 
     def vectors(
         self, queries: Sequence[View], subject: str, triples: Sequence[Triple], taught_by: Mapping[Triple, str]
     ) -> tuple[Vectors, Vectors, Indices]:
         """What `columns` needs of the query's wordings and of the triples; a new text is embedded."""
         keys = [(*z.key, subject, taught_by.get(z, "")) for z in triples]
-        # Embedded before the lock is taken, so that a server's users are read together; the encoder remembers them.
-        self._encoder.embed([text for text, _ in [*queries, *itertools.chain(*self._new(keys, triples).values())]])
         with self._lock:
-            if len(self._row) > KEPT:
-                self._clear()
-            new = self._new(keys, triples)
-            texts = list(dict.fromkeys(view for found in new.values() for view in found if view not in self._row))
-            embedded = self._encoder.embed([text for text, _ in [*queries, *texts]])
-            units = compared(embedded, [kind for _, kind in [*queries, *texts]], means())
-            self._keep(texts, units[len(queries) :])
-            self._rows_of |= {key: [self._row[view] for view in found] for key, found in new.items()}
-            rows, stand = np.unique([self._rows_of[key] for key in keys], return_inverse=True)
-            return units[: len(queries)], self._units[rows], stand.reshape(len(keys), -1)
+            if len(self._board.row) > KEPT:
+                self._board, self._before = _Board(), self._board
+            board = self._board  # this one to the end, whatever other threads begin: nothing leaves a board
+            board.carry_over([key for key in keys if key not in board.rows_of], self._before)
+            new = {key: views(z, *key[3:]) for key, z in zip(keys, triples, strict=True) if key not in board.rows_of}
+            texts = [v for v in dict.fromkeys(itertools.chain(*new.values())) if v not in board.row]
+        # Without the lock, so that a server's users are read together.
+        embedded = self._encoder.embed([text for text, _ in [*queries, *texts]])
+        units = compared(embedded, [kind for _, kind in [*queries, *texts]], means())
+        with self._lock:
+            board.keep(texts, units[len(queries) :])
+            board.rows_of |= {key: [board.row[view] for view in found] for key, found in new.items()}
+            rows, stand = np.unique([board.rows_of[key] for key in keys], return_inverse=True)
+            return units[: len(queries)], board.units[rows].astype(np.float32), stand.reshape(len(keys), -1)
 
-    def _new(self, keys: Sequence[_Key], triples: Sequence[Triple]) -> dict[_Key, tuple[View, ...]]:
-        """The views of the triples that are not on the shelf."""
-        return {key: views(z, *key[3:]) for key, z in zip(keys, triples, strict=True) if key not in self._rows_of}
 
-    def _keep(self, texts: Sequence[View], units: Vectors) -> None:
-        start, end = len(self._row), len(self._row) + len(texts)
-        if end > len(self._units):
-            more = np.empty((2 * end, units.shape[1]), np.float32)
-            more[:start] = self._units[:start]
-            self._units = more
-        self._units[start:end] = units
-        self._row |= {view: start + i for i, view in enumerate(texts)}
+class _Board:
+    """Vectors of texts, each in a row, and the rows of each triple's views.
 
-    def _clear(self) -> None:
-        self._row, self._rows_of, self._units = {}, {}, np.empty((2 * KEPT, means().shape[1]), np.float32)
+    In float16, which is finer than the encoder's bfloat16; in one block, whose memory is taken as it is filled.
+    """
+
+    def __init__(self) -> None:
+        self.row: dict[View, int] = {}
+        self.rows_of: dict[_Key, list[int]] = {}
+        self.units = np.empty((2 * KEPT, WIDTH), np.float16)
+
+    def keep(self, texts: Sequence[View], units: npt.NDArray[np.floating]) -> None:
+        """Put texts' vectors here, but for those that are here already."""
+        new = [i for i, text in enumerate(texts) if text not in self.row]
+        start, end = len(self.row), len(self.row) + len(new)
+        if end > len(self.units):
+            more = np.empty((2 * end, WIDTH), np.float16)
+            more[:start] = self.units[:start]
+            self.units = more
+        self.units[start:end] = units[new]
+        self.row |= {texts[i]: start + n for n, i in enumerate(new)}
+
+    def carry_over(self, keys: Sequence[_Key], before: _Board) -> None:
+        """Take the triples' views from another board, those that it has."""
+        known = [key for key in keys if key in before.rows_of]
+        if known:
+            text = list(before.row)
+            rows = sorted({row for key in known for row in before.rows_of[key]})
+            self.keep([text[row] for row in rows], before.units[rows])
+            self.rows_of |= {key: [self.row[text[row]] for row in before.rows_of[key]] for key in known}
 
 
 @lru_cache(maxsize=2)
