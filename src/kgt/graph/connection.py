@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,8 +115,12 @@ def writing(engine: Engine, lock: str) -> Iterator[Connection]:
 
 def insert(connection: Connection, table: Table, duplicates: Literal["keep", "replace"]) -> Any:
     """INSERT where a row whose primary key is there already is kept, or replaced."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(table)
+    return _insert(connection.dialect.name, table, duplicates)
+
+
+@cache
+def _insert(dialect: str, table: Table, duplicates: Literal["keep", "replace"]) -> Any:
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
     if duplicates == "keep":
         return statement.on_conflict_do_nothing()
     key = list(table.primary_key.columns)
@@ -156,9 +161,10 @@ def insert_highest(
         before = highest.setdefault(identity, row)
         if before[at] < row[at]:
             highest[identity] = (*before[:at], row[at], *before[at + 1 :])
-    query = select(*rows_as_table(connection, columns, list(highest.values())).c, *literals.values())
+    query = select(*rows_as_table(connection.dialect.name, columns).c, *literals.values())
     names = [*(column.name for column in columns), *same]
-    connection.execute(_with_highest(postgresql.insert(table).from_select(names, query), rank, key))
+    statement = _with_highest(postgresql.insert(table).from_select(names, query), rank, key)
+    connection.execute(statement, of_rows(connection.dialect.name, list(highest.values())))
 
 
 def _with_highest(statement: Any, rank: Column[Any], key: list[Column[Any]]) -> Any:
@@ -166,21 +172,26 @@ def _with_highest(statement: Any, rank: Column[Any], key: list[Column[Any]]) -> 
     return statement.on_conflict_do_update(index_elements=key, set_={rank.name: higher}, where=rank < higher)
 
 
-def rows_as_table(
-    connection: Connection, columns: Sequence[ColumnElement[Any]], rows: Sequence[Sequence[Any]]
-) -> FromClause:
+def rows_as_table(dialect: str, columns: Sequence[ColumnElement[Any]]) -> FromClause:
     """Rows to be selected from, or joined, like a table that has columns like these, of text or numbers.
 
-    They are one parameter, or one for each column: with a parameter for each value, putting a statement together takes
-    longer than running it.
+    They are one parameter, or one for each column, which `of_rows` gives: with a parameter for each value, putting a
+    statement together takes longer than running it.
     """
-    if connection.dialect.name == "postgresql":  # arrays, because from their length it plans well, unlike from JSON
+    if dialect == "postgresql":  # arrays, because from their length it plans well, unlike from JSON
         kinds = (ARRAY(Double if isinstance(column.type, Double) else Text) for column in columns)
-        values = (bindparam(None, list(part), kind) for part, kind in zip(zip(*rows, strict=True), kinds, strict=True))
+        values = (bindparam(f"rows_{n}", type_=kind) for n, kind in enumerate(kinds))
         return func.unnest(*values).table_valued(*(column.name for column in columns)).render_derived()
-    row = func.json_each(json.dumps(rows, ensure_ascii=False)).table_valued("value")
+    row = func.json_each(bindparam("rows", type_=Text)).table_valued("value")
     parts = (func.json_extract(row.c.value, f"$[{n}]").label(column.name) for n, column in enumerate(columns))
     return select(*parts).cte("wanted")
+
+
+def of_rows(dialect: str, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """The parameters of a statement with `rows_as_table`; at least one row."""
+    if dialect == "postgresql":
+        return {f"rows_{n}": list(values) for n, values in enumerate(zip(*rows, strict=True))}
+    return {"rows": json.dumps(rows, ensure_ascii=False)}
 
 
 def can_be_stored(text: str) -> bool:

@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from kgt.errors import BadInput
 from kgt.graph import names
-from kgt.graph.connection import can_be_stored, insert, rows_as_table
+from kgt.graph.connection import can_be_stored, insert, of_rows, rows_as_table
 from kgt.graph.edit import Edit, ScoredTriple
 from kgt.graph.overlay import Change, Fact
 from kgt.graph.tables import base, changes, edits, overlay
@@ -133,25 +133,31 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
 def known_subjects(connection: Connection, user: str, keys: Collection[str], with_base: bool = True) -> set[str]:
     """Those of the keys that are the subject of a fact the user sees, or has; a hub costs no more than others."""
     found: set[str] = set()
+    dialect = connection.dialect.name
     for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
-        wanted = rows_as_table(connection, [base.c.subject_key], [(key,) for key in batch])
-        own = overlay.alias("own")
-        added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
-        removed = select(overlay.c.user).where(
-            overlay.c.user == user, overlay.c.sign < 0, *(overlay.c[c.name] == c for c in _key(base))
-        )
-        shared = select(base.c.subject_key).where(base.c.subject_key == wanted.c.subject_key, ~removed.exists())
-        is_known = added.exists() | shared.exists() if with_base else added.where(~_is_in_base(own)).exists()
-        query = select(wanted.c.subject_key).where(is_known)
-        found.update(connection.scalars(query))
+        parameters = {"wanted_user": user, **of_rows(dialect, [(key,) for key in batch])}
+        found.update(connection.scalars(_query_of_subjects(dialect, with_base), parameters))
     return found
+
+
+@cache
+def _query_of_subjects(dialect: str, with_base: bool) -> Select[Any]:
+    wanted, own = rows_as_table(dialect, [base.c.subject_key]), overlay.alias("own")
+    user: ColumnElement[str] = bindparam("wanted_user")
+    added = select(own.c.user).where(own.c.user == user, own.c.subject_key == wanted.c.subject_key, own.c.sign > 0)
+    removed = select(overlay.c.user).where(
+        overlay.c.user == user, overlay.c.sign < 0, *(overlay.c[c.name] == c for c in _key(base))
+    )
+    shared = select(base.c.subject_key).where(base.c.subject_key == wanted.c.subject_key, ~removed.exists())
+    is_known = added.exists() | shared.exists() if with_base else added.where(~_is_in_base(own)).exists()
+    return select(wanted.c.subject_key).where(is_known)
 
 
 def seen(connection: Connection, user: str, triples: Iterable[Triple]) -> set[Key]:
     """The keys of those triples that the user sees now."""
     keys = {triple.key for triple in triples}
     found = in_base(connection, keys)
-    for row in _rows_of(connection, keys, overlay, overlay.c.sign, where=overlay.c.user == user):
+    for row in _rows_of(connection, keys, overlay, overlay.c.sign, user=user):
         (found.add if row.sign > 0 else found.discard)(_row_key(row))
     return found
 
@@ -164,7 +170,7 @@ def in_base(connection: Connection, keys: Collection[Key]) -> set[Key]:
 def changes_of(connection: Connection, user: str, keys: Collection[Key]) -> list[Change]:
     """Every change the user's edits ever made to these triples, oldest first."""
     columns = (changes.c.subject, changes.c.relation, changes.c.object, changes.c.sign, changes.c.edit_id)
-    return _changes(_rows_of(connection, keys, changes, *columns, where=changes.c.user == user))
+    return _changes(_rows_of(connection, keys, changes, *columns, user=user))
 
 
 def edit_ids(connection: Connection, user: str) -> list[int]:
@@ -232,9 +238,14 @@ def next_id_and_time(connection: Connection, user: str) -> tuple[int, datetime]:
 
 def version(connection: Connection, user: str) -> tuple[int, int] | None:
     """The last edit's id and time in microseconds; None before the first."""
-    query = select(edits.c.id, edits.c.time).where(edits.c.user == user).order_by(edits.c.id.desc()).limit(1)
-    last = connection.execute(query).one_or_none()
+    last = connection.execute(_query_of_last_edit(), {"wanted_user": user}).one_or_none()
     return None if last is None else (last.id, last.time)
+
+
+@cache
+def _query_of_last_edit() -> Select[Any]:
+    mine = select(edits.c.id, edits.c.time).where(edits.c.user == bindparam("wanted_user"))
+    return mine.order_by(edits.c.id.desc()).limit(1)
 
 
 def edit_id_at(connection: Connection, user: str, as_of: AsOf) -> int | None:
@@ -328,18 +339,27 @@ def _rows_of(
     keys: Collection[Key],
     table: Table,
     *columns: ColumnElement[Any],
-    where: ColumnElement[bool] | None = None,
+    user: str | None = None,
 ) -> Iterator[AnyRow]:
-    """The rows of these triples, each found along an index.
+    """The rows of these triples; where a user is given, that user's."""
+    dialect = connection.dialect.name
+    query = _query_of_rows(dialect, table, columns, user is not None)
+    for batch in _batches(sorted(keys)):
+        rows = connection.execute(query, {**of_rows(dialect, batch), "wanted_user": user})
+        yield from (row for row in rows if row.subject_key is not None)
+
+
+@cache
+def _query_of_rows(dialect: str, table: Table, columns: tuple[ColumnElement[Any], ...], of_user: bool) -> Executable:
+    """For the rows of some triples, each found along an index.
 
     SQLite scans for a `(a, b, c) IN (…)`, and for an inner join may scan the wanted ones for each row of a user.
     """
-    for batch in _batches(sorted(keys)):
-        wanted = rows_as_table(connection, _key(table), batch)
-        same = [column == wanted.c[column.name] for column in _key(table)]
-        found = wanted.outerjoin(table, and_(*same, *([] if where is None else [where])))
-        rows = connection.execute(select(*_key(table), *columns).select_from(found))
-        yield from (row for row in rows if row.subject_key is not None)
+    wanted = rows_as_table(dialect, _key(table))
+    same = [column == wanted.c[column.name] for column in _key(table)]
+    if of_user:
+        same.append(table.c.user == bindparam("wanted_user"))
+    return select(*_key(table), *columns).select_from(wanted.outerjoin(table, and_(*same)))
 
 
 def _changes(rows: Iterable[AnyRow]) -> list[Change]:
