@@ -4,7 +4,7 @@
     python benchmarks/growth.py --edits 1000
 
 Facts about made-up people are taught one after the other and asked for in other words, all of them one
-user's. Vectors of 4,096 phrases and of 32,768 of facts' wordings are kept, so memory rises by up to 31 MB
+user's. Vectors of 4,096 phrases and of 16,384 of facts' wordings are kept, so memory rises by up to 30 MB
 until these are there, and a little for the kernels of lengths not met before; what rises on is growth.
 """
 

@@ -42,7 +42,7 @@ QUERY, FACT, TAUGHT, RELATION, KINDS = 0, 6, 9, 15, 16
 questions; the three of the fact; the three of the query that taught it; the relation's name; how many kinds."""
 VIEWED = 2048
 """Facts whose wordings are remembered; a kilobyte each."""
-KEPT = 16_384
+KEPT = 8_192
 """Wordings whose vectors are, twice: those of the last queries, and of those before; 0.75 kilobytes each."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
