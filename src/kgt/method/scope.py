@@ -43,7 +43,7 @@ questions; the three of the fact; the three of the query that taught it; the rel
 VIEWED = 2048
 """Facts whose wordings are remembered; a kilobyte each."""
 KEPT = 8_192
-"""Wordings whose vectors are, twice: those of the last queries, and of those before; 0.75 kilobytes each."""
+"""Wordings whose vectors are, twice: those of the last queries, and of those before; 1.5 kilobytes each."""
 VAGUE = 0.1
 """Log-odds of every fact for a query of mere function words ("Ana, the"): it says nothing against them."""
 OVERLAP_WEIGHT, OVERLAP_OFFSET = 3.0, -1.5
@@ -152,26 +152,23 @@ class Shelf:
             board.keep(texts, units[len(queries) :])
             board.rows_of |= {key: [board.row[view] for view in found] for key, found in new.items()}
             rows, stand = np.unique([board.rows_of[key] for key in keys], return_inverse=True)
-            return units[: len(queries)], board.units[rows].astype(np.float32), stand.reshape(len(keys), -1)
+            return units[: len(queries)], board.units[rows], stand.reshape(len(keys), -1)
 
 
 class _Board:
-    """Vectors of texts, each in a row, and the rows of each triple's views.
-
-    In float16, which is finer than the encoder's bfloat16; in one block, whose memory is taken as it is filled.
-    """
+    """Vectors of texts, each in a row of one block, whose memory is taken as it is filled; and each triple's rows."""
 
     def __init__(self) -> None:
         self.row: dict[View, int] = {}
         self.rows_of: dict[_Key, list[int]] = {}
-        self.units = np.empty((2 * KEPT, WIDTH), np.float16)
+        self.units = np.empty((2 * KEPT, WIDTH), np.float32)
 
-    def keep(self, texts: Sequence[View], units: npt.NDArray[np.floating]) -> None:
+    def keep(self, texts: Sequence[View], units: Vectors) -> None:
         """Put texts' vectors here, but for those that are here already."""
         new = [i for i, text in enumerate(texts) if text not in self.row]
         start, end = len(self.row), len(self.row) + len(new)
         if end > len(self.units):
-            more = np.empty((2 * end, WIDTH), np.float16)
+            more = np.empty((2 * end, WIDTH), np.float32)
             more[:start] = self.units[:start]
             self.units = more
         self.units[start:end] = units[new]
