@@ -11,6 +11,7 @@ from kgt.editors import Ablation, Editor, EditRequest, Parts, Question, load_edi
 from kgt.errors import BadInput
 from kgt.lm import DEFAULT_MODEL, LanguageModel, load_model
 from kgt.lm.encoder import SentenceEncoder
+from kgt.lm.torch_model import TorchModel
 from kgt.triple import Triple
 
 QUERY = "The mother tongue of Danielle Darrieux is"
@@ -46,16 +47,22 @@ def prefers_english(editor: Editor, question: Question) -> bool:
     return english > french
 
 
-def test_kgt_learns_generalises_and_forgets(make: Make) -> None:
+def scored_anew(model: TorchModel, editor: Editor, question: Question) -> list[float]:
+    """Scores whose last digits, in bfloat16, do not depend on what is known of the prompt from earlier."""
+    model.prefixes.clear()
+    return editor.answer_logprobs(question, ["English", "French"])
+
+
+def test_kgt_learns_generalises_and_forgets(make: Make, model: TorchModel) -> None:
     editor = make("kgt")
-    before = editor.answer_logprobs(OTHER, ["English", "French"])
+    before = scored_anew(model, editor, OTHER)
     assert not prefers_english(editor, ASKED)
     report = editor.edit(TEACH)
     assert report.added == (Triple("Danielle Darrieux", "mother tongue", "English"),)
     assert report.milliseconds > 0
     assert prefers_english(editor, ASKED)
     assert editor.generate([ASKED], 2)[0].split()[0].startswith("English")
-    assert editor.answer_logprobs(OTHER, ["English", "French"]) == before
+    assert scored_anew(model, editor, OTHER) == before
     editor.reset()
     assert not prefers_english(editor, ASKED)
 
@@ -89,11 +96,11 @@ def test_klamp_puts_entities_seen_together_into_the_prompt(make: Make) -> None:
     assert editor.prompt(ASKED) == plain.prompt(ASKED)  # type: ignore[attr-defined]
 
 
-def test_no_edit_learns_nothing(make: Make) -> None:
+def test_no_edit_learns_nothing(make: Make, model: TorchModel) -> None:
     editor = make("no_edit")
-    before = editor.answer_logprobs(ASKED, ["English", "French"])
+    before = scored_anew(model, editor, ASKED)
     assert editor.edit(TEACH).added == ()
-    assert editor.answer_logprobs(ASKED, ["English", "French"]) == before
+    assert scored_anew(model, editor, ASKED) == before
 
 
 @pytest.mark.parametrize("name", EVERYDAY)
