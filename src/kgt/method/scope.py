@@ -139,7 +139,7 @@ class Shelf:
         """What `columns` needs of the query's wordings and of the triples; a new text is embedded."""
         keys = [(*z.key, subject, taught_by.get(z, "")) for z in triples]
         with self._lock:
-            if len(self._board.row) > KEPT:
+            if len(self._board.row) - self._board.carried > KEPT:
                 self._board, self._before = _Board(), self._board
             board = self._board  # this one to the end, whatever other threads begin: nothing leaves a board
             board.carry_over([key for key in keys if key not in board.rows_of], self._before)
@@ -156,9 +156,14 @@ class Shelf:
 
 
 class _Board:
-    """Vectors of texts, each in a row of one block, whose memory is taken as it is filled; and each triple's rows."""
+    """Vectors of texts, each in a row of one block, whose memory is taken as it is filled; and each triple's rows.
+
+    Attributes:
+        carried: rows from the board before, which do not count towards its end: what is in use may be more than KEPT.
+    """
 
     def __init__(self) -> None:
+        self.carried = 0
         self.row: dict[View, int] = {}
         self.rows_of: dict[_Key, list[int]] = {}
         self.units = np.empty((2 * KEPT, WIDTH), np.float32)
@@ -180,7 +185,9 @@ class _Board:
         if known:
             text = list(before.row)
             rows = sorted({row for key in known for row in before.rows_of[key]})
+            self.carried -= len(self.row)
             self.keep([text[row] for row in rows], before.units[rows])
+            self.carried += len(self.row)
             self.rows_of |= {key: [self.row[text[row]] for row in before.rows_of[key]] for key in known}
 
 
