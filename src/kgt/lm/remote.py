@@ -21,7 +21,7 @@ import numpy as np
 
 from kgt.errors import BadInput, ModelError, NotFound
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
-from kgt.lm.decoding import Decoder, draw, streamed
+from kgt.lm.decoding import COLDEST, Decoder, draw, streamed
 from kgt.lm.listed import Place, Top, after, scored, spread, suffix
 from kgt.lm.server import Refused, Server
 from kgt.lm.template import ChatTemplate
@@ -184,7 +184,8 @@ class RemoteModel:
         self, prompt: str, max_tokens: int, stop: Sequence[str], temperature: float, seed: int | None
     ) -> Iterator[str]:
         """The text after the prompt, whole after each event."""
-        body = self._body([prompt], max_tokens, temperature=temperature, stream=True)
+        warmth = temperature if temperature >= COLDEST else 0.0
+        body = self._body([prompt], max_tokens, temperature=warmth, stream=True)
         text = ""
         for event in self._server.events("completions", body | {"stop": list(stop) or None, "seed": seed}):
             for choice in _choices(event, self._server.address):
