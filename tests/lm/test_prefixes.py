@@ -16,6 +16,7 @@ from kgt.lm import Request, load_model
 from kgt.lm.hf import HFModel
 from kgt.lm.packing import Text, pack
 from kgt.lm.prefixes import BLOCK, MOST_TOKENS
+from kgt.lm.tokens import alike
 
 Tiny = Callable[[str], HFModel]
 WORDS = st.sampled_from(["The mother tongue of ", "Victor Hugo ", "is ", "French ", "User: ", "a", "Complete it. "])
@@ -49,10 +50,20 @@ def test_what_begins_alike_is_read_once(tiny: Tiny) -> None:
     with counted(model) as work:
         model.logprobs([Request(beginning + "What", (" is",))])
     known, prompt = model.encode(beginning + "Complete"), model.encode(beginning + "What")
-    alike = next(i for i, pair in enumerate(zip(known, prompt, strict=False)) if pair[0] != pair[1])
     assert work.passes == 1
-    assert alike % BLOCK != 0  # the parting is inside a block
-    assert work.scored == len(prompt) - alike
+    assert alike(known, prompt) % BLOCK != 0  # the parting is inside a block
+    assert work.scored == len(prompt) - alike(known, prompt)
+
+
+def test_what_prompts_of_one_request_begin_alike_is_read_once(tiny: Tiny) -> None:
+    model = tiny("llama")
+    beginning = "The mother tongue of Victor Hugo is French. User: "
+    prompts = [beginning + end for end in ("Complete", "Complete it", "What", "What")]
+    with counted(model) as work:
+        model.logprobs([Request(prompt, (" is",)) for prompt in prompts])
+    one, longer, other = (model.encode(prompt) for prompt in prompts[:3])
+    assert work.passes == 1
+    assert work.scored == len(one) + len(longer) - alike(one, longer) + len(other) - alike(one, other)
 
 
 def test_prompts_that_part_from_the_same_one_share_what_is_known_of_it(tiny: Tiny) -> None:

@@ -1,7 +1,7 @@
 """Prompts and what follows each, in one row: a token sees its own text only.
 
-A prompt stands once, before all of its continuations; a beginning that is known (`kgt.lm.prefixes`)
-is not computed again, and stands once for all prompts that begin like the same earlier one.
+A prompt stands once, before all of its continuations; a beginning that is known (`kgt.lm.prefixes`), or that a
+prompt before it in the row has too, is not computed again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from kgt.lm.prefixes import Known, PrefixCache
-from kgt.lm.tokens import Tokens
+from kgt.lm.tokens import Tokens, alike
 
 STEP = 16
 """A row in bfloat16 on a CPU is filled up to a multiple of so many tokens, as many as the matrix unit multiplies at a
@@ -29,7 +29,7 @@ class Text(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Tokens to compute."""
+        """Tokens to compute, if no other prompt of the row begins alike."""
         return len(self.prompt) - len(self.known.tokens) + sum(map(len, self.ends))
 
 
@@ -91,39 +91,43 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     longest = {id(known.states): known for known in known_ones if known.states is not None}  # of each earlier prompt
     starts: dict[int, int] = {}
     cached = 0
-    for identity, begin in longest.items():
+    for identity, whole in longest.items():
         starts[identity] = cached
-        cached += len(begin.tokens)
-    size = sum(text.size for text in texts)
+        cached += len(whole.tokens)
     step = STEP if dtype == torch.bfloat16 and device.type == "cpu" else 1
-    n = -(-size // step) * step
+    most = _filled_up(sum(text.size for text in texts), step)
     ids: list[int] = []
     positions: list[int] = []
-    sees = np.zeros((n, cached + n), dtype=bool)
+    sees = np.zeros((most, cached + most), dtype=bool)
     prompts: list[list[int]] = []
     lasts: list[int] = []
     ends: list[list[range]] = []
     for text in texts:
-        known, start = text.known.tokens, starts.get(id(text.known.states), 0)
-        of_known = slice(start, start + len(known))
-        new = range(len(ids), len(ids) + len(text.prompt) - len(known))
-        ids += text.prompt[len(known) :]
-        positions += range(len(known), len(text.prompt))
+        start = starts.get(id(text.known.states), 0)
+        begin = list(range(start, start + len(text.known.tokens)))
+        for earlier, places in zip(texts, prompts, strict=False):  # those that have their places by now
+            common = min(alike(text.prompt, earlier.prompt), len(text.prompt) - 1)
+            if common > len(begin):
+                begin = places[:common]
+        new = range(len(ids), len(ids) + len(text.prompt) - len(begin))
+        ids += text.prompt[len(begin) :]
+        positions += range(len(begin), len(text.prompt))
         own = [new]
         for end in text.ends:
             own.append(range(len(ids), len(ids) + len(end)))
             ids += end
             positions += range(len(text.prompt), len(text.prompt) + len(end))
-        sees[new.start : own[-1].stop, of_known] = True
+        sees[new.start : own[-1].stop, begin] = True
         sees[new.stop : own[-1].stop, cached + new.start : cached + new.stop] = True
         for part in own:
             sees[part.start : part.stop, cached + part.start : cached + part.stop] = np.tri(len(part), dtype=bool)
-        prompts.append([*range(of_known.start, of_known.stop), *(cached + i for i in new)])
+        prompts.append([*begin, *(cached + i for i in new)])
         lasts.append(new.stop - 1)
         ends.append(own[1:])
-    ids += [0] * (n - size)
-    positions += [0] * (n - size)
-    mask = added(torch.from_numpy(sees), dtype)
+    n = _filled_up(len(ids), step)
+    positions += [0] * (n - len(ids))
+    ids += [0] * (n - len(ids))
+    mask = added(torch.from_numpy(sees[:n, : cached + n]), dtype)
     cache = None
     begins = [known.states[:, :, :, : len(known.tokens)] for known in longest.values() if known.states is not None]
     if begins:
@@ -138,3 +142,7 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
         lasts,
         ends,
     )
+
+
+def _filled_up(size: int, step: int) -> int:
+    return -(-size // step) * step

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import torch
 
-from kgt.lm.tokens import Tokens
+from kgt.lm.tokens import Tokens, alike
 
 BLOCK = 8
 """A prompt met before is found by its beginnings of so many tokens, and of twice, three times … so many."""
 MOST_TOKENS = 1024
 """Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
-WORTH = 0.5
-"""A prompt is kept if more than this part of it was new."""
+WORTH = 0.25
+"""A prompt is kept if more than this part of it was new: a question's, too, whose answer may be corrected next."""
 
 
 class Known(NamedTuple):
@@ -55,9 +55,7 @@ class PrefixCache:
             whole = self._begins.get(prompt[:end])
             if whole is not None:
                 self._states.move_to_end(whole)
-                while end < min(len(prompt) - 1, len(whole)) and prompt[end] == whole[end]:
-                    end += 1
-                return Known(prompt[:end], self._states[whole])
+                return Known(prompt[: min(alike(prompt, whole), len(prompt) - 1)], self._states[whole])
         return Known((), None)
 
     def wants(self, prompt: Tokens) -> bool:

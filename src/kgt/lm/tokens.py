@@ -48,3 +48,9 @@ def check_room(tokens: int, most: int, model: str) -> None:
         raise BadInput(
             f"The text needs {tokens:,} tokens; {model} takes {most:,}.", "Shorten the query or the conversation."
         )
+
+
+def alike(some: Tokens, others: Tokens) -> int:
+    """How many tokens two texts begin with alike."""
+    pairs = zip(some, others, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(some), len(others)))

@@ -217,12 +217,13 @@ class TorchModel(ABC):
             use_cache=True,
             logits_to_keep=torch.tensor(wanted, device=self.device),
         )
-        layers = out.past_key_values.layers
+        states = None
         for text, stand in zip(texts, packed.prompts, strict=True):
             if self.prefixes.wants(text.prompt):
-                at = torch.tensor(stand, device=self.device)
-                states = torch.stack([torch.stack([x.keys[0][:, at], x.values[0][:, at]]) for x in layers])
-                self.prefixes.keep(text.prompt, states)
+                if states is None:
+                    layers = out.past_key_values.layers
+                    states = torch.stack([torch.stack([x.keys[0], x.values[0]]) for x in layers])
+                self.prefixes.keep(text.prompt, states[:, :, :, torch.tensor(stand, device=self.device)])
         return packed, out
 
     def _padded(self, rows: Sequence[tuple[Tokens, Tokens]]) -> Iterator[torch.Tensor]:
