@@ -1,7 +1,9 @@
-"""Texts of several requests generated together: a forward pass gives each its next token, and others may join between.
+"""Texts of several requests generated together: a forward pass gives each its next tokens, and others may join between.
 
-Reading the weights from memory is most of what a pass over few tokens costs, so ten texts take
-hardly longer than one.
+Reading the weights from memory is most of what a pass over few tokens costs, so ten texts take hardly longer than
+one, and one text may try several tokens at once: answers repeat their facts, so where the last words stand in the
+prompt, what follows there is tried, and kept as far as it is what the model says (prompt lookup decoding: Saxena
+2023; speculative decoding: Leviathan et al. 2023, arXiv 2211.17192). The text is the same.
 """
 
 from __future__ import annotations
@@ -20,12 +22,20 @@ if TYPE_CHECKING:
     from kgt.lm.torch_model import TorchModel
 
 
+FREE = 8
+"""Tokens of a pass that take hardly longer than one: as many are filled by what may come next."""
+LONGEST_MATCH = 3
+"""Most of a text's last tokens that are looked for in its prompt."""
+
+
 class Writing:
     """One text as it is written.
 
     Attributes:
         prompts: what it is written after, and with a contrast the contrasting prompt.
         done: whether it has ended; set it to have a text dropped.
+        guessed: tokens that may come next.
+        logits: after its prompts and after each of these tokens, (prompts, 1 + guessed, vocabulary).
     """
 
     def __init__(
@@ -40,6 +50,8 @@ class Writing:
         self.prompts = prompts
         self.most = most
         self.done = most < 1
+        self.guessed: Tokens = ()
+        self.logits = torch.empty(0)
         self._tokens: list[int] = []
         self._shown = Stream(stop)
         self._ready: list[str] = []
@@ -53,8 +65,25 @@ class Writing:
         ready, self._ready = self._ready, []
         yield from ready
 
-    def go_on(self, logp: torch.Tensor, model: TorchModel) -> int:
-        """Take the next token from the distributions after its prompts, shape (1 or 2, vocabulary)."""
+    def guess(self, most: int) -> Tokens:
+        """At most so many tokens that may come next: what follows in the prompt where the last tokens first stand."""
+        prompt = self.prompts[0] if self._contrast else ()  # other texts stay what they are, to the last rounding
+        for n in range(min(LONGEST_MATCH, len(self._tokens)), 0, -1):
+            last = tuple(self._tokens[-n:])
+            for end in range(n, len(prompt)):
+                if prompt[end - n : end] == last:
+                    return prompt[end : end + most]
+        return ()
+
+    def go_on(self, model: TorchModel) -> list[int]:
+        """Take the next token, and another one as long as they are those guessed; the last may be the text's end."""
+        taken: list[int] = []
+        while not taken or (not self.done and tuple(taken) == self.guessed[: len(taken)]):
+            taken.append(self._next(self.logits[:, len(taken)].float().log_softmax(-1), model))
+        return taken
+
+    def _next(self, logp: torch.Tensor, model: TorchModel) -> int:
+        """Take a token from the distributions after the prompts, (prompts, vocabulary)."""
         final = decoded(logp[:1], logp[1:], self._contrast, self._odds)[0]
         if self._sampler:
             token = int(torch.multinomial((final / self._temperature).softmax(-1).cpu(), 1, generator=self._sampler))
@@ -78,7 +107,8 @@ class Running:
         self._model = model
         self._texts: list[Writing] = []
         self._joining: list[Writing] = []
-        self._logits, self._mask = torch.empty(0), torch.empty(0)
+        self._mask = torch.empty(0, 0, dtype=torch.long)
+        self._width = 1  # tokens read of each text in the last pass
         self._cache: Any = None
 
     def __len__(self) -> int:
@@ -114,30 +144,45 @@ class Running:
 
     @torch.inference_mode()
     def step(self) -> None:
-        """Give every text its next token."""
+        """Give every text its next token, and those after it that were guessed right."""
         self._read_new()
         rows: list[int] = []
         tokens: list[int] = []
         left: list[Writing] = []
-        at = 0
+        at, start = 0, self._mask.shape[1] - self._width
         for text in self._texts:
-            own = range(at, at + len(text.prompts))
+            own = slice(at, at + len(text.prompts))
             at = own.stop
             if text.done:
                 continue
-            token = text.go_on(self._logits[own.start : own.stop].float().log_softmax(-1), self._model)
+            taken = text.go_on(self._model)
             if not text.done:
+                self._mask[own, start + len(taken) : start + 1 + len(text.guessed)] = 0
                 left.append(text)
-                rows += own
-                tokens += [token] * len(own)
+                rows += range(own.start, own.stop)
+                tokens.append(taken[-1])
         if len(left) < len(self._texts):
             self._keep(rows)
         self._texts = left
-        if not left:
-            return
-        ids = torch.tensor(tokens, device=self._model.device)[:, None]
-        self._mask = torch.cat([self._mask, torch.ones_like(ids)], 1)
-        self._logits = self._model.forward(ids, self._mask, self._cache, keep=1).logits[:, -1]
+        if left:
+            self._read(tokens)
+
+    def _read(self, tokens: Sequence[int]) -> None:
+        """Read each text's last token, and what may come after it."""
+        rows = sum(len(text.prompts) for text in self._texts)
+        most = FREE // rows - 1 if self._model.can_pack else 0
+        for text in self._texts:
+            text.guessed = text.guess(most) if most > 0 else ()
+        self._width = 1 + max(len(text.guessed) for text in self._texts)
+        ids, mask = [], []
+        for text, token in zip(self._texts, tokens, strict=True):
+            fill = self._width - 1 - len(text.guessed)
+            ids += [[token, *text.guessed, *[0] * fill]] * len(text.prompts)
+            mask += [[1] * (self._width - fill) + [0] * fill] * len(text.prompts)
+        device = self._model.device
+        self._mask = torch.cat([self._mask, torch.tensor(mask, device=device)], 1)
+        out = self._model.forward(torch.tensor(ids, device=device), self._mask, self._cache, keep=self._width)
+        _share_out(out.logits, self._texts)
 
     def _read_new(self) -> None:
         """Read the prompts of the texts that join, and put them below the others."""
@@ -146,13 +191,13 @@ class Running:
             return
         go_on = bool(self._texts) or any(text.most > 1 for text in new)
         logits, cache, mask = self._model.read([p for text in new for p in text.prompts], go_on=go_on)
+        _share_out(logits[:, None], new)
         if self._texts:
             width = max(mask.shape[1], self._mask.shape[1])
             cache = self._model.cache_of(_joined(_widened(self._cache, width), _widened(cache, width)))
             mask = torch.cat([_padded(self._mask, width), _padded(mask, width)])
-            logits = torch.cat([self._logits, logits])
         self._texts += new
-        self._logits, self._cache, self._mask = logits, cache, mask
+        self._cache, self._mask = cache, mask
 
     def _keep(self, rows: list[int]) -> None:
         """Drop the other rows, and the padding that only they needed."""
@@ -169,6 +214,12 @@ class Running:
         self._mask = mask[:, first:]
         layers = self._cache.layers
         self._cache = self._model.cache_of((x.keys[at][:, :, first:], x.values[at][:, :, first:]) for x in layers)
+
+
+def _share_out(logits: torch.Tensor, texts: Sequence[Writing]) -> None:
+    """Give each text its rows of (rows, n, vocabulary); what only fills a row up is left out."""
+    for text, own in zip(texts, torch.split(logits, [len(text.prompts) for text in texts]), strict=True):
+        text.logits = own[:, : 1 + len(text.guessed)]
 
 
 def _padded(mask: torch.Tensor, width: int) -> torch.Tensor:
