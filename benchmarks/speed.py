@@ -3,7 +3,8 @@
     python benchmarks/speed.py                # the bundled PeInt pairs
     python benchmarks/speed.py --json
 
-Every pair is taught, then asked in other words, each user in a graph of their own. The floor of an
+Every pair is asked, corrected, then asked in other words, as people do, each user in a graph of their own; with
+--unasked it is taught before it was ever asked, so that nothing of the question is known. The floor of an
 edit is the tokens it has the model read, at the rate at which this machine reads a large batch. It is
 measured between the edits, so that both see the same other load; `pass_ms` is what a single token
 takes. `ask` is timed to its first token, against the model's own to the bare question.
@@ -41,6 +42,7 @@ from kgt.bench.memory import peak_rss, restart_peaks
 from kgt.bench.work import Work, counted
 from kgt.editors.kgt import relations_by_model
 from kgt.lm.encoder import bundled_encoder
+from kgt.lm.prefixes import PrefixCache
 from kgt.lm.torch_model import TorchModel
 from kgt.method import reasoning
 from kgt.method.templates import templates_for
@@ -61,7 +63,12 @@ def main() -> None:
     cases = [case for case in peint.load() if case.paraphrases][: arguments.n + WARM_UP]
     with tempfile.TemporaryDirectory() as folder, GraphStore.open(Path(folder) / "graph.db") as store:
         measured = measure(
-            model, store, settings, arguments.model_relations, track(cases, "measuring", console=console)
+            model,
+            store,
+            settings,
+            track(cases, "measuring", console=console),
+            from_model=arguments.model_relations,
+            asked=not arguments.unasked,
         )
         memory = memory_ratio(model, store, settings, cases)
     result = summary(measured) | {"peak_rss_ratio": round(memory, 3)}
@@ -114,7 +121,7 @@ class Measured:
 
 
 def measure(
-    model: TorchModel, store: GraphStore, settings: Settings, from_model: bool, cases: Iterable[Case]
+    model: TorchModel, store: GraphStore, settings: Settings, cases: Iterable[Case], *, from_model: bool, asked: bool
 ) -> Measured:
     found = Measured()
     encoder = bundled_encoder()
@@ -123,6 +130,8 @@ def measure(
         clock = Clock()
         request, probe = case.request, case.paraphrases[0]
         me = Assistant(request.user, model=model, store=store, encoder=encoder, settings=settings)
+        if asked:
+            me.ask(request.query, subject=request.subject, max_tokens=1)
         with timing(clock, model, encoder, store):
             with counted(model) as teach_work, clock.part("rest"):
                 relations = relations_by_model(request, k, model, encoder, templates) if from_model else None
@@ -134,12 +143,13 @@ def measure(
                     relations=relations,
                 )
             taught, clock.spent = clock.spent, defaultdict(float)
-            with counted(model) as ask_work, clock.part("rest"):
-                me.ask(probe.query, subject=probe.subject, max_tokens=1)
-        alone = reasoning.prompt(model, templates, probe.query)
-        started = perf_counter()
-        next(model.generate(alone, max_tokens=1), "")
-        plain = (perf_counter() - started) * 1000
+        with forgotten(model):
+            alone = reasoning.prompt(model, templates, probe.query)
+            started = perf_counter()
+            next(model.generate(alone, max_tokens=1), "")
+            plain = (perf_counter() - started) * 1000
+        with timing(clock, model, encoder, store), counted(model) as ask_work, clock.part("rest"):
+            me.ask(probe.query, subject=probe.subject, max_tokens=1)
         if i < WARM_UP:
             continue
         found.rate.append(tokens_a_second(model, *BATCH))
@@ -150,6 +160,19 @@ def measure(
         found.teach_work.append(teach_work)
         found.ask_work.append(ask_work)
     return found
+
+
+@contextmanager
+def forgotten(model: TorchModel) -> Iterator[None]:
+    """What the model reads within this it does not know after it."""
+    known = model.prefixes
+    model.prefixes = PrefixCache()
+    model.prefixes._states |= known._states  # a benchmark may look
+    model.prefixes._begins |= known._begins
+    try:
+        yield
+    finally:
+        model.prefixes = known
 
 
 @contextmanager
@@ -170,7 +193,7 @@ def timing(clock: Clock, model: TorchModel, encoder: Any, store: GraphStore) -> 
         setattr(owner, method, clock.timed(name, getattr(owner, method)))
         patched.append((owner, method))
     started: list[float] = []
-    engine = store._engine  # a benchmark may look
+    engine = store._engine
 
     def before(*_: Any) -> None:
         started.append(perf_counter())
@@ -267,6 +290,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--n", type=int, default=60, help="pairs, two or more (default 60)")
     parser.add_argument("--model", help="as for the kgt commands")
     parser.add_argument("--model-relations", action="store_true", help="have the model name the relations")
+    parser.add_argument("--unasked", action="store_true", help="teach pairs that were not asked before")
     parser.add_argument("--cold", type=int, default=3, help="cold starts, 0 for none (default 3)")
     parser.add_argument("--json", action="store_true", help="one line of JSON")
     return parser.parse_args()
