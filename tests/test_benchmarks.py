@@ -25,6 +25,7 @@ def test_speed_tells_what_an_edit_costs() -> None:
     assert found["n"] == 2
     assert found["forward_passes"] == 1
     assert 0 < found["floor_ms"] < found["teach_ms_p50"]
+    assert 0 < found["ask_ms_p50"] < found["answer_unguessed_ms_p50"]
     assert "cold_start_s" not in found
 
 

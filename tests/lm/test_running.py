@@ -57,7 +57,9 @@ def test_whatever_is_guessed_the_texts_are_the_same(
             running.step()
         return [text._tokens for text in begun]
 
-    plain = written()
+    monkeypatch.setattr("kgt.lm.running.FREE", 0)
+    with counted(model) as unguessed:
+        plain = written()
     draw = random.Random(0)
 
     def guess(self: Writing, most: int) -> tuple[int, ...]:
@@ -69,7 +71,28 @@ def test_whatever_is_guessed_the_texts_are_the_same(
     monkeypatch.setattr(Writing, "guess", guess)
     with counted(model) as work:
         assert written() == plain
-    assert work.passes < 20
+    assert work.passes < unguessed.passes
+    assert work.scored == unguessed.scored
+
+
+def test_no_more_is_guessed_than_may_be_said() -> None:
+    text = Writing([(1, 2, 3, 4, 5), (1,)], 4, (), 0.0, None, Contrast(""))  # which the context has room for
+    for said, guessed in (([2], (3, 4)), ([9, 2], (3,)), ([9, 9, 2], ())):
+        text._tokens = said
+        assert text.guess(7) == guessed
+
+
+def test_what_was_guessed_wrong_is_not_kept(tiny: Callable[[str], HFModel], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny("llama")
+    monkeypatch.setattr("kgt.lm.running.FREE", 100)
+    monkeypatch.setattr(Writing, "guess", lambda self, most: (1, 1, 1))
+    running = Running(model)
+    text = running.write("The mother tongue of", 30, (), 1.5, 3, None)
+    running.join(text)
+    while not text.done:
+        running.step()
+        if not text.done:
+            assert running._mask.shape[1] <= len(text.prompts[0]) + len(text._tokens) + 3
 
 
 def test_what_may_come_next_is_what_followed_the_last_tokens() -> None:

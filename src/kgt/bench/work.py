@@ -16,7 +16,7 @@ class Work:
 
     Attributes:
         passes: forward passes.
-        scored: tokens read to be scored or gone on from; decoded: tokens read one at a time, as generated.
+        scored: tokens read to be scored or gone on from; decoded: tokens read as a text goes on, guesses included.
         padded: both, with what only fills a batch up.
     """
 
@@ -38,7 +38,7 @@ def counted(model: TorchModel) -> Iterator[Work]:
         tokens = int(read.sum())
         work.passes += 1
         work.padded += ids.numel()
-        if ids.shape[1] == 1 and cache is not None:
+        if mask.ndim == 2 and cache is not None:
             work.decoded += tokens
         else:
             work.scored += tokens

@@ -103,11 +103,11 @@ class Rows(NamedTuple):
 
     def tokens(self, padded: torch.Tensor) -> torch.Tensor:
         """(rows, n, width) → (tokens, width)."""
-        return padded.flatten(0, 1)[self.places]
+        return padded.flatten(0, 1).index_select(0, self.places)
 
     def padded(self, tokens: torch.Tensor) -> torch.Tensor:
         """(tokens, width) → (rows, n, width)."""
-        return tokens[self.token]
+        return tokens.index_select(0, self.token.flatten()).view(*self.token.shape, -1)
 
 
 class _Linear(nn.Linear):

@@ -6,6 +6,7 @@ prompt before it in the row has too, is not computed again.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -102,11 +103,14 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
     prompts: list[list[int]] = []
     lasts: list[int] = []
     ends: list[list[range]] = []
+    met: list[tuple[Tokens, list[int]]] = []  # prompts in order, and where their tokens stand
     for text in texts:
         start = starts.get(id(text.known.states), 0)
         begin = list(range(start, start + len(text.known.tokens)))
-        for earlier, places in zip(texts, prompts, strict=False):  # those that have their places by now
-            common = min(alike(text.prompt, earlier.prompt), len(text.prompt) - 1)
+        # In their order a prompt has most in common with one of its neighbours.
+        at = bisect(met, (text.prompt,))
+        for earlier, places in met[max(at - 1, 0) : at + 1]:
+            common = min(alike(text.prompt, earlier), len(text.prompt) - 1)
             if common > len(begin):
                 begin = places[:common]
         new = range(len(ids), len(ids) + len(text.prompt) - len(begin))
@@ -122,6 +126,7 @@ def pack(texts: Sequence[Text], dtype: torch.dtype, device: torch.device, cache_
         for part in own:
             sees[part.start : part.stop, cached + part.start : cached + part.stop] = np.tri(len(part), dtype=bool)
         prompts.append([*begin, *(cached + i for i in new)])
+        met.insert(at, (text.prompt, prompts[-1]))
         lasts.append(new.stop - 1)
         ends.append(own[1:])
     n = _filled_up(len(ids), step)

@@ -67,7 +67,10 @@ class Writing:
 
     def guess(self, most: int) -> Tokens:
         """At most so many tokens that may come next: what follows in the prompt where the last tokens first stand."""
-        prompt = self.prompts[0] if self._contrast else ()  # other texts stay what they are, to the last rounding
+        most = min(most, self.most - len(self._tokens) - 1)
+        if not self._contrast or most < 1:  # texts without facts stay what they are, to the last rounding
+            return ()
+        prompt = self.prompts[0]
         for n in range(min(LONGEST_MATCH, len(self._tokens)), 0, -1):
             last = tuple(self._tokens[-n:])
             for end in range(n, len(prompt)):
@@ -80,6 +83,7 @@ class Writing:
         taken: list[int] = []
         while not taken or (not self.done and tuple(taken) == self.guessed[: len(taken)]):
             taken.append(self._next(self.logits[:, len(taken)].float().log_softmax(-1), model))
+        self.logits = torch.empty(0)
         return taken
 
     def _next(self, logp: torch.Tensor, model: TorchModel) -> int:
@@ -163,6 +167,8 @@ class Running:
                 tokens.append(taken[-1])
         if len(left) < len(self._texts):
             self._keep(rows)
+        elif self._width > 1:
+            self._cut()
         self._texts = left
         if left:
             self._read(tokens)
@@ -172,7 +178,7 @@ class Running:
         rows = sum(len(text.prompts) for text in self._texts)
         most = FREE // rows - 1 if self._model.can_pack else 0
         for text in self._texts:
-            text.guessed = text.guess(most) if most > 0 else ()
+            text.guessed = text.guess(most)
         self._width = 1 + max(len(text.guessed) for text in self._texts)
         ids, mask = [], []
         for text, token in zip(self._texts, tokens, strict=True):
@@ -200,7 +206,7 @@ class Running:
         self._cache, self._mask = cache, mask
 
     def _keep(self, rows: list[int]) -> None:
-        """Drop the other rows, and the padding that only they needed."""
+        """Drop the other rows, and the columns that only they needed, of padding and of what was guessed wrong."""
         if not rows:
             self._cache = None
             return
@@ -210,10 +216,18 @@ class Running:
             self._mask = self._mask[at]
             return
         mask = self._mask[at]
-        first = int(mask.any(0).int().argmax())
-        self._mask = mask[:, first:]
+        used = mask.any(0).nonzero()[:, 0]
+        self._mask = mask[:, used]
         layers = self._cache.layers
-        self._cache = self._model.cache_of((x.keys[at][:, :, first:], x.values[at][:, :, first:]) for x in layers)
+        self._cache = self._model.cache_of((x.keys[at][:, :, used], x.values[at][:, :, used]) for x in layers)
+
+    def _cut(self) -> None:
+        """Drop the last columns where no text has a token: what was guessed wrong."""
+        end = int(self._mask.any(0).nonzero()[-1]) + 1
+        if end < self._mask.shape[1]:
+            self._mask = self._mask[:, :end]
+            layers = self._cache.layers
+            self._cache = self._model.cache_of((x.keys[:, :, :end], x.values[:, :, :end]) for x in layers)
 
 
 def _share_out(logits: torch.Tensor, texts: Sequence[Writing]) -> None:

@@ -113,7 +113,7 @@ class TorchModel(ABC):
             yield from text.pieces()
 
     def running(self) -> Running:
-        """Texts to be generated together, one pass a token for all of them."""
+        """Texts to be generated together, in common passes."""
         return Running(self)
 
     @torch.inference_mode()
