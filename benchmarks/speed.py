@@ -7,7 +7,8 @@ Every pair is asked, corrected, then asked in other words, as people do, each us
 --unasked it is taught before it was ever asked, so that nothing of the question is known. The floor of an
 edit is the tokens it has the model read, at the rate at which this machine reads a large batch. It is
 measured between the edits, so that both see the same other load; `pass_ms` is what a single token
-takes. `ask` is timed to its first token, against the model's own to the bare question.
+takes. `ask` is timed to its first token, against the model's own to the bare question, and to its end, with and
+without guessing what comes next (`kgt.lm.running`).
 
 The relation of a triple is in the words of the query, as the product has it, and where these are not
 enough the model guesses; with --model-relations all come from the model, as in the paper.
@@ -28,6 +29,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
+from unittest import mock
 
 import torch
 from rich.console import Console
@@ -36,11 +38,12 @@ from rich.table import Table
 from sqlalchemy import event
 
 from kgt import Assistant, GraphStore, Settings, load_model
-from kgt.bench.case import Case
+from kgt.bench.case import Case, Probe
 from kgt.bench.datasets import peint
 from kgt.bench.memory import peak_rss, restart_peaks
 from kgt.bench.work import Work, counted
 from kgt.editors.kgt import relations_by_model
+from kgt.lm import running
 from kgt.lm.encoder import bundled_encoder
 from kgt.lm.prefixes import PrefixCache
 from kgt.lm.torch_model import TorchModel
@@ -114,6 +117,8 @@ class Measured:
         self.teach: list[dict[str, float]] = []
         self.ask: list[dict[str, float]] = []
         self.plain: list[float] = []
+        self.answer: list[float] = []
+        self.unguessed: list[float] = []
         self.teach_work: list[Work] = []
         self.ask_work: list[Work] = []
         self.rate: list[float] = []
@@ -150,8 +155,11 @@ def measure(
             plain = (perf_counter() - started) * 1000
         with timing(clock, model, encoder, store), counted(model) as ask_work, clock.part("rest"):
             me.ask(probe.query, subject=probe.subject, max_tokens=1)
+        answers = [timed_answer(me, probe, free) for free in (running.FREE, 0)]
         if i < WARM_UP:
             continue
+        found.answer.append(answers[0])
+        found.unguessed.append(answers[1])
         found.rate.append(tokens_a_second(model, *BATCH))
         found.one_token.append(1000 / tokens_a_second(model, 1, 1))
         found.teach.append(taught)
@@ -160,6 +168,14 @@ def measure(
         found.teach_work.append(teach_work)
         found.ask_work.append(ask_work)
     return found
+
+
+def timed_answer(me: Assistant, probe: Probe, free: int) -> float:
+    """Milliseconds to the end of an answer, as many tokens of a pass being free for guesses."""
+    with mock.patch.object(running, "FREE", free):
+        started = perf_counter()
+        me.ask(probe.query, subject=probe.subject)
+        return (perf_counter() - started) * 1000
 
 
 @contextmanager
@@ -260,6 +276,8 @@ def summary(found: Measured) -> dict[str, float]:
         "ask_ms_p50": round(median(ask), 1),
         "plain_ms_p50": round(median(found.plain), 1),
         "ask_overhead": round(median(a / p for a, p in zip(ask, found.plain, strict=True)), 2),
+        "answer_ms_p50": round(median(found.answer), 1),
+        "answer_unguessed_ms_p50": round(median(found.unguessed), 1),
         "tokens_scored": median(w.scored for w in found.teach_work),
         "tokens_padded": median(w.padded for w in found.teach_work),
         "forward_passes": median(w.passes for w in found.teach_work),
