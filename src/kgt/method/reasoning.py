@@ -65,7 +65,7 @@ def answer_scores(
 
 def answers_request(start: Prompt, answers: Sequence[str]) -> Request:
     """The request that scores answers after a prompt."""
-    return Request(start.text, tuple(_joined(start.text, answer) for answer in answers), start.contrast)
+    return Request(start.text, tuple(joined(start.text, answer) for answer in answers), start.contrast)
 
 
 def reasoning_probabilities(
@@ -135,6 +135,6 @@ def answer_prompt(
     return Prompt(text, Contrast(without, templates.alpha, templates.plausibility, weight))
 
 
-def _joined(prompt: str, answer: str) -> str:
+def joined(prompt: str, answer: str) -> str:
     """The answer as it follows the prompt: after a space where words would otherwise run together."""
     return answer if not prompt or prompt[-1].isspace() else " " + answer

@@ -2,7 +2,7 @@
 
 The user's relations, the words of the feedback and the query, and the model. A small model does
 not follow the paper's instruction to list K relations (it repeats itself), so instead of decoding
-a list the model scores known relation names after that same instruction.
+a list the model scores known relation names.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from kgt.lm.base import LanguageModel, Request
 from kgt.lm.encoder import SentenceEncoder, cosines
+from kgt.method import reasoning
 from kgt.method.pair import Pair
 from kgt.method.templates import Templates
 from kgt.triple import Triple, relation_key
@@ -87,9 +88,13 @@ def model_relations(
     shortlist = [KNOWN_RELATIONS[i] for i in near if nearness[i] >= KINSHIP]
     if not shortlist:
         return []
-    prompt = templates.relations.format(
-        k=k, subject=pair.subject, object=pair.object, query=pair.query, answer=pair.answer
-    )
+    if templates.raw_relations:
+        prompt = templates.raw_relations.format(
+            k=k, subject=pair.subject, object=pair.object, query=pair.query, answer=pair.answer
+        )
+    else:
+        plain = reasoning.prompt(model, templates, pair.query)
+        prompt = plain + reasoning.joined(plain, templates.relations.format(answer=pair.answer))
     scores = model.logprobs([Request(prompt, tuple(" " + name for name in shortlist))])[0]
     ranked = sorted(zip((float(s.mean) for s in scores), shortlist, strict=True), key=lambda s: -s[0])
     return [name for mean, name in ranked[:k] if mean >= ranked[0][0] - BEHIND]
