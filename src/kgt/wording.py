@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from kgt.triple import Triple, clean, entity_key, relation_key
 
+ALSO = r"also|as well|too(?!\s+\w)"
+"""Words that join a fact to others, as a pattern; "too dear" joins nothing."""
+
 CONCEPTNET = {
     "at location": "{s} is found at {o}",
     "capable of": "{s} can {o}",

@@ -81,3 +81,16 @@ def test_a_bare_no_is_enough_where_the_object_is_given() -> None:
     assert read_pair("Where was Ana born?", "No!", "Ana", "Oslo").object == "Oslo"
     with pytest.raises(BadInput):
         read_pair("Where was Ana born?", "No!", "Ana")
+
+
+@pytest.mark.parametrize(
+    ("feedback", "adds"),
+    [
+        ("My hens eat maize too.", True),
+        ("My hens, too, eat maize.", True),
+        ("Pellets are too dear, my hens eat maize now.", False),
+    ],
+)
+def test_too_joins_a_fact_to_others_only_where_it_means_also(feedback: str, adds: bool) -> None:
+    pair = read_pair("What do my hens eat now?", feedback, "my hens", "maize")
+    assert (pair.adds, pair.replaces) == (adds, not adds)

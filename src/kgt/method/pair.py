@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kgt.errors import BadInput
 from kgt.triple import clean, entity_key
-from kgt.wording import Statement, is_question, is_unfinished, relation_in, sentence_about, statement_in, stem
+from kgt.wording import ALSO, Statement, is_question, is_unfinished, relation_in, sentence_about, statement_in, stem
 
 MAX_QUERY = 4000
 MAX_FEEDBACK = 1000
@@ -28,7 +28,7 @@ _NOW = re.compile(
 )
 _CHANGE = re.compile(r"\b(?:no longer|instead|changed?|switched|moved|replaced|became|not any ?more)\b", re.IGNORECASE)
 _CONTRACTED = {"'m": " am", "'re": " are", "'ve": " have"}
-_ALSO = re.compile(r"\b(?:also|too|as well|in addition|another)\b", re.IGNORECASE)
+_ALSO = re.compile(rf"\b(?:{ALSO}|in addition|another)\b", re.IGNORECASE)
 _PRONOUN = re.compile(r"(?:it|he|she|they)\b['’]?s?\s+", re.IGNORECASE)
 _NAME = re.compile(r"(?<=[a-z]\s)[A-Z]\w*(?:\s[A-Z]\w*)*$")
 _LEAD = re.compile(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kgt.errors import BadInput
 from kgt.triple import Triple, entity_key
-from kgt.wording import Statement, is_verb, statement_in
+from kgt.wording import ALSO, Statement, is_verb, statement_in
 
 MOST = 8
 """Most statements taken from one message."""
@@ -50,7 +50,7 @@ _WHEN = (
 )
 _ENDS_IN_TIME = re.compile(rf"[\s,]+{_WHEN}[\s.!,]*$", re.IGNORECASE)
 _BEGINS_WITH_TIME = re.compile(rf"^{_WHEN}[\s,]+", re.IGNORECASE)
-_ALSO = re.compile(r"\b(?:also|as well|too)\b", re.IGNORECASE)
+_ALSO = re.compile(rf"\b(?:{ALSO})\b", re.IGNORECASE)
 _CHANGED = re.compile(
     r"\b(?:now|nowadays|these days|from now on|currently|switched|changed|moved|no longer|not any ?more|instead)\b",
     re.IGNORECASE,
