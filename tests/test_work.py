@@ -52,20 +52,6 @@ def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: Torc
     assert work.scored <= 16
 
 
-def test_a_correction_reads_less_of_a_question_that_was_just_asked(fresh: TorchModel, store: GraphStore) -> None:
-    scored = []
-    for user in ("ben", "ana"):  # ben does not ask first
-        fresh.prefixes.clear()
-        me = Assistant(user, model=fresh, store=store)
-        me.teach("What does my dog eat?", "My dog is vegetarian.")
-        if user == "ana":
-            me.ask("Which subject does my sister teach?", max_tokens=1)
-        with counted(fresh) as work:
-            me.teach("Which subject does my sister teach?", "My sister teaches chemistry.")
-        scored.append(work.scored)
-    assert scored[1] <= scored[0] - 12  # the question and the turn's words after it, without facts
-
-
 def test_algorithm_1_asks_the_model_nothing(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
     for object in ("French", "English", "German", "Dutch"):  # ever more steps to choose from

@@ -17,8 +17,9 @@ BLOCK = 8
 """A prompt met before is found by its beginnings of so many tokens, and of twice, three times … so many."""
 MOST_TOKENS = 1024
 """Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
-WORTH = 0.25
-"""A prompt is kept if more than this part of it was new: a question's, too, whose answer may be corrected next."""
+WORTH = 0.5
+"""A prompt is kept if more than this part of it was new. A mere question's is not: asked again it would be read from
+another place on, and in bfloat16 an answer that no fact concerns might not be the same word for word."""
 
 
 class Known(NamedTuple):
