@@ -52,6 +52,18 @@ def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: Torc
     assert work.scored <= 16
 
 
+def test_an_answer_that_no_fact_concerns_is_read_alike_when_asked_again(fresh: TorchModel, store: GraphStore) -> None:
+    ana, ben = (Assistant(user, model=fresh, store=store) for user in ("ana", "ben"))
+    ben.ask("Who wrote Faust?", max_tokens=1)  # from here on the template's words are known
+    scored = []
+    for _ in range(3):
+        with counted(fresh) as work:
+            ben.ask("What is my research field?", max_tokens=1)
+        scored.append(work.scored)
+        ana.teach("What is my research field?", "marine biology")
+    assert len(set(scored)) == 1  # in bfloat16 another way of reading may end in other words
+
+
 def test_algorithm_1_asks_the_model_nothing(fresh: TorchModel, store: GraphStore) -> None:
     me = Assistant("ana", model=fresh, store=store, tuning=TuneSettings(epsilon=-1.0))
     for object in ("French", "English", "German", "Dutch"):  # ever more steps to choose from
