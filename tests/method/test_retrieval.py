@@ -117,10 +117,10 @@ def test_h_holds_the_querys_words_first_and_at_most_k(model: LanguageModel, enco
 
 
 def test_with_the_users_relations_the_model_is_not_asked(model: LanguageModel, encoder: SentenceEncoder) -> None:
-    pair = read_pair("Where does my sister live?", "Lisbon", "my sister")
+    pair = read_pair("Where does my sister live?", "My sister lives in Lisbon.", "my sister")
     counting = Counting(model)
     h = personalised_triples(pair, 5, counting, encoder, DEFAULT, given=["home", "city"])
-    assert [z.relation for z in h[:2]] == ["home", "city"]
+    assert [z.relation for z in h] == ["home", "city"]
     assert counting.continuations == []
 
 

@@ -53,7 +53,7 @@ def personalised_triples(
     """H(q, a, K): at most K distinct triples (e_q, r, e_a), what the user stated first; never empty.
 
     Args:
-        given: relations the user named; with them the model is not asked (paper, Fig. 3).
+        given: relations the user named; with them H has no others and the model is not asked (paper, Fig. 3).
     """
     stated = stated_triples(pair, k, given)
     if given or len(stated) == k:
@@ -64,8 +64,8 @@ def personalised_triples(
 
 
 def stated_triples(pair: Pair, k: int, given: Sequence[str] = ()) -> list[Triple]:
-    """The part of H that needs no model: the relations the user named, then those the query and feedback word."""
-    return _triples(pair, [*given, *pair.relations] or ["is"], k)
+    """The part of H that needs no model: of the relations given or, where none is, those of query and feedback."""
+    return _triples(pair, given or pair.relations or ["is"], k)
 
 
 def _triples(pair: Pair, names: Sequence[str], k: int) -> list[Triple]:

@@ -36,7 +36,6 @@ def decide_edit(
     user: str,
     scope: bool = True,
     guess: Callable[[], Sequence[Triple]] | None = None,
-    reasoned: dict[Triple, float] | None = None,
 ) -> Edit:
     """The edit of G_q that makes the pair's query get the pair's answer; nothing is stored.
 
@@ -50,25 +49,39 @@ def decide_edit(
         stated: the triples of H(q, a, K) that the user said, or the whole of H.
         guess: gives all of H(q, a, K), for when the stated ones are not enough.
         facts: what the user sees of e_q, G_q.
-        reasoned: P(a|q,z) as far as it is known; what is found is added.
 
     Returns:
         The edit; without changes and with stop reason "known" where the graph says so already.
     """
-    answer = {} if reasoned is None else reasoned
-    if guess and not settings.literal:
+    answer: dict[Triple, float] = {}
 
-        def decided(h: Sequence[Triple]) -> Edit:
-            return decide_edit(
-                pair, h, facts, model, encoder, templates, settings, user=user, scope=scope, reasoned=answer
-            )
+    def decided(h: Sequence[Triple]) -> Edit:
+        return _decided(pair, h, stated, facts, model, encoder, templates, settings, answer, user=user, scope=scope)
 
-        edit = decided(stated)
-        if edit.stop_reason != "exhausted":
-            return edit
-        guessed = decided(list(guess()))
-        return min(edit, guessed, key=lambda e: e.loss_after or 0.0)
-    h = list(guess()) if guess else stated
+    if guess and settings.literal:
+        return decided(guess())
+    edit = decided(stated)
+    if not guess or edit.stop_reason != "exhausted":
+        return edit
+    h = guess()
+    return edit if set(h) <= set(stated) else min(edit, decided(h), key=lambda e: e.loss_after or 0.0)
+
+
+def _decided(
+    pair: Pair,
+    h: Sequence[Triple],
+    stated: Sequence[Triple],
+    facts: Sequence[Fact],
+    model: LanguageModel,
+    encoder: SentenceEncoder | None,
+    templates: Templates,
+    settings: TuneSettings,
+    answer: dict[Triple, float],
+    *,
+    user: str,
+    scope: bool,
+) -> Edit:
+    """The edit with this H; `answer` has P(a|q,z) as far as it is known, and gets what is found."""
     known = [f.triple for f in facts]
     replaced = [] if pair.adds else _answered_otherwise(facts, pair)
     stale = [old for old in known if not pair.adds and any(contradicts(z, old, replaces=pair.replaces) for z in h)]
@@ -124,7 +137,7 @@ def decide_edit(
         none=none,
         others=others,
         settings=settings,
-        stated=h[: len(pair.relations)],
+        stated=stated,
         removes=not pair.adds,
         rivals=rivals,
         contradicts=lambda new, old: (
