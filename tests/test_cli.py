@@ -70,6 +70,12 @@ def process(*arguments: str, db: Path, **more: Any) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def test_the_demo_keeps_its_promises(kgt: Callable[..., Result]) -> None:
+    story = kgt("demo")
+    assert story.code == 0, story.out
+    assert "Lisbon" in story.out
+
+
 def test_teach_shows_the_diff_the_probabilities_and_the_loss(kgt: Callable[..., Result]) -> None:
     shown = kgt("teach", DOG, VEGETARIAN).out
     assert "+ (my dog, is, vegetarian)   P(a|q,z) 0." in shown

@@ -18,6 +18,9 @@ def fresh(model: TorchModel) -> TorchModel:
     return model
 
 
+LONG = "the biology of the larger animals that live on the ground of the cold seas around Greenland and Iceland"
+
+
 def learnt(me: Assistant, subject: str, object: str) -> None:
     me.teach(f"The mother tongue of {subject} is", object, subject=subject, object=object)
 
@@ -52,15 +55,20 @@ def test_an_answer_after_an_edit_reads_little_more_than_the_question(fresh: Torc
     assert work.scored <= 16
 
 
-def test_an_answer_that_no_fact_concerns_is_read_alike_when_asked_again(fresh: TorchModel, store: GraphStore) -> None:
-    ana, ben = (Assistant(user, model=fresh, store=store) for user in ("ana", "ben"))
+@pytest.mark.parametrize("epsilon", [1.5, -1.0], ids=["as stated", "with guessed relations"])
+@pytest.mark.parametrize("query", ["What is my research field?", f"What do I work on, if it is not {LONG}?"])
+def test_an_answer_that_no_fact_concerns_is_read_alike_when_asked_again(
+    fresh: TorchModel, store: GraphStore, query: str, epsilon: float
+) -> None:
+    tuning = TuneSettings(epsilon=epsilon)
+    ana, ben = (Assistant(user, model=fresh, store=store, tuning=tuning) for user in ("ana", "ben"))
     ben.ask("Who wrote Faust?", max_tokens=1)  # from here on the template's words are known
     scored = []
     for _ in range(3):
         with counted(fresh) as work:
-            ben.ask("What is my research field?", max_tokens=1)
+            ben.ask(query, max_tokens=1)
         scored.append(work.scored)
-        ana.teach("What is my research field?", "marine biology")
+        ana.teach(query, LONG)
     assert len(set(scored)) == 1  # in bfloat16 another way of reading may end in other words
 
 

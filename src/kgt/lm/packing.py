@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from kgt.lm.prefixes import Known, PrefixCache
+from kgt.lm.prefixes import Known
 from kgt.lm.tokens import Tokens, alike
 
 STEP = 16
@@ -55,19 +55,19 @@ class Pack(NamedTuple):
     ends: list[list[range]]
 
 
-def packs(rows: dict[Tokens, list[Tokens]], prefixes: PrefixCache, most: int) -> Iterator[list[Text]]:
+def packs(rows: dict[Tokens, list[Tokens]], find: Callable[[Tokens], Known], most: int) -> Iterator[list[Text]]:
     """Prompts with their ends, as many at a time as `most` tokens hold; a prompt's ends may be spread over several.
 
     What is known of a prompt is asked only as its turn comes: an earlier one may have made it known.
     """
     texts: list[Text] = []
     for prompt, ends in rows.items():
-        text = Text(prompt, prefixes.find(prompt), ())
+        text = Text(prompt, find(prompt), ())
         for end in ends:
             if sum(t.size for t in texts) + text.size + len(end) > most and (texts or text.ends):
                 yield [*texts, text] if text.ends else texts
                 texts = []
-                text = Text(prompt, prefixes.find(prompt), ())
+                text = Text(prompt, find(prompt), ())
             text = text._replace(ends=(*text.ends, end))
         texts.append(text)
     if texts:

@@ -17,9 +17,10 @@ BLOCK = 8
 """A prompt met before is found by its beginnings of so many tokens, and of twice, three times … so many."""
 MOST_TOKENS = 1024
 """Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
-WORTH = 0.5
-"""A prompt is kept if more than this part of it was new. A mere question's is not: asked again it would be read from
-another place on, and in bfloat16 an answer that no fact concerns might not be the same word for word."""
+WORTH = 0.25
+"""A prompt is kept if more than this part of it was new."""
+ASKED = 4096
+"""Prompts of which it is remembered from where they were read."""
 
 
 class Known(NamedTuple):
@@ -41,11 +42,13 @@ class PrefixCache:
     def __init__(self) -> None:
         self._states: OrderedDict[Tokens, torch.Tensor] = OrderedDict()
         self._begins: dict[Tokens, Tokens] = {}
+        self._read_from: OrderedDict[int, int] = OrderedDict()
 
     def clear(self) -> None:
         """Forget everything, as after a change of the model's weights."""
         self._states.clear()
         self._begins.clear()
+        self._read_from.clear()
 
     def find(self, prompt: Tokens) -> Known:
         """What a prompt has in common with the last one met that begins with as many blocks of it.
@@ -58,6 +61,19 @@ class PrefixCache:
                 self._states.move_to_end(whole)
                 return Known(prompt[: min(alike(prompt, whole), len(prompt) - 1)], self._states[whole])
         return Known((), None)
+
+    def find_for_answer(self, prompt: Tokens) -> Known:
+        """The same, but when a prompt is asked again no more than the first time.
+
+        Read from another place on it is rounded otherwise, and in bfloat16 an answer might be in other words, though
+        no fact concerns it.
+        """
+        known, key = self.find(prompt), hash(prompt)
+        most = self._read_from.setdefault(key, len(known.tokens))
+        self._read_from.move_to_end(key)
+        if len(self._read_from) > ASKED:
+            self._read_from.popitem(last=False)
+        return Known(known.tokens[:most], known.states) if most else Known((), None)
 
     def wants(self, prompt: Tokens) -> bool:
         """Whether a prompt is to be kept: not a very long one, nor one of which most is known."""

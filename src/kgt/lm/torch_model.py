@@ -193,7 +193,7 @@ class TorchModel(ABC):
         for prompt, continuation in rows:
             after.setdefault(prompt, {}).setdefault(continuation[:-1], []).append(continuation)
         ends = {prompt: list(found) for prompt, found in after.items()}
-        for texts in packs(ends, self.prefixes, self._pack_tokens):
+        for texts in packs(ends, self.prefixes.find, self._pack_tokens):
             packed, out = self._run(texts)
             at = iter(out.logits[0])
             for text, places in zip(texts, packed.ends, strict=True):
@@ -260,7 +260,7 @@ class TorchModel(ABC):
         width = ids.shape[1]
         logits: dict[Tokens, torch.Tensor] = {}
         states: dict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for texts in packs({p: [()] for p in prompts}, self.prefixes, self._pack_tokens):
+        for texts in packs({p: [()] for p in prompts}, self.prefixes.find_for_answer, self._pack_tokens):
             packed, out = self._run(texts)
             for row, (text, places) in enumerate(zip(texts, packed.prompts, strict=True)):
                 logits[text.prompt] = out.logits[0, row]
