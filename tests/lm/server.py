@@ -58,13 +58,15 @@ class VLLM:
         return 200, {"object": "text_completion", "choices": choices, "usage": {"completion_tokens": generated}}
 
     def _completed(self, prompt: str, body: Any) -> dict[str, Any]:
-        from kgt.lm.llama_engine import Piece  # imports llama_cpp, an extra
+        from kgt.lm.llama_engine import Read  # imports llama_cpp, an extra
 
         engine = self.model.engine
         rng = np.random.default_rng(body.get("seed") or 0)
         tokens = list(engine.encode(prompt))
-        engine.clear(len(tokens) + body["max_tokens"])
-        rows = list(engine.append([Piece(0, 0, tuple(tokens), len(tokens) if body.get("echo") else 1)])[0])
+        engine.room_for(len(tokens) + body["max_tokens"])
+        engine.forget(0)
+        echo = body.get("echo")
+        rows = list(engine.read([Read(t, i, (0,), echo or i == len(tokens) - 1) for i, t in enumerate(tokens)]))
         said: list[int] = []
         finish = "length"
         for _ in range(body["max_tokens"]):
@@ -75,7 +77,7 @@ class VLLM:
             if engine.ends(said[-1]):
                 finish = "stop"
                 break
-            rows.append(engine.append([Piece(0, len(tokens) + len(said) - 1, (said[-1],), 1)])[0][0])
+            rows.append(engine.read([Read(said[-1], len(tokens) + len(said) - 1, (0,), wanted=True)])[0])
         text = engine.decode(said[:-1] if finish == "stop" else said)
         at = min((text.index(s) for s in body.get("stop") or [] if s in text), default=None)
         shown = [*(tokens if body.get("echo") else []), *said]

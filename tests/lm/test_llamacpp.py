@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from kgt.errors import ModelError, NotFound
-from kgt.lm import Contrast, LanguageModel, Request, load_model
+from kgt.lm import DEFAULT_MODEL, Contrast, LanguageModel, Message, Request, load_model
 from kgt.lm.direct import DirectModel
 from kgt.lm.hf import HFModel
 
 pytest.importorskip("llama_cpp", reason="the extra llama-cpp is not installed")
+
+from kgt.lm.llamacpp import LlamaCppModel
 
 SHORT = "The capital of France is"
 TALK = [{"role": "system", "content": "Be kind. 🐶"}, {"role": "user", "content": "Where is Pico, then?\n\nIn café?"}]
@@ -54,13 +60,96 @@ def test_a_call_between_two_pieces_of_a_text_does_not_change_it(llamacpp: Langua
     assert pieces == undisturbed
 
 
+@contextmanager
+def counted(model: LanguageModel) -> Iterator[list[int]]:
+    """How many tokens a model reads within this, a number for each pass."""
+    engine = model.engine  # type: ignore[attr-defined]
+    tokens: list[int] = []
+
+    def read(todo: Sequence[Any]) -> Any:
+        tokens.append(len(todo))
+        return type(engine).read(engine, todo)
+
+    with mock.patch.object(engine, "read", read):
+        yield tokens
+
+
+def asked(model: LanguageModel, query: str, *said: str) -> Request:
+    """A query with and without a fact, both chats, and answers to it."""
+    turn: Message = {"role": "user", "content": query}
+    return Request(model.chat([TALK[0], turn]), said, Contrast(model.chat([turn]), 1.0))  # type: ignore[list-item]
+
+
+def test_what_prompts_begin_with_alike_is_read_once(cache: Path, exact: HFModel) -> None:
+    model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    requests = [
+        asked(model, "Where is Pico, then?", " In the park", " In the old park", " At home"),
+        asked(model, "Where is the cat?", " On the roof"),
+        asked(model, "Where is Pico, then?", " In the park"),  # again
+    ]
+    alone = sum(len(exact.encode(r.prompt)) for r in requests[:1])
+    read = []
+    for request in requests:
+        with counted(model) as tokens:
+            (scores,) = model.logprobs([request])
+        read.append(sum(tokens))
+        assert len(tokens) == 1
+        for ours, theirs in zip(scores, exact.logprobs([request])[0], strict=True):
+            np.testing.assert_allclose(ours.mean, theirs.mean, atol=0.4)
+    assert read[1] < alone
+    assert read[2] <= 2 + 2 * 2  # the last token of both prompts, and the answer but for its own last
+
+
+def test_a_question_answered_again_is_read_alike(cache: Path) -> None:
+    model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    prompts = [model.chat([{"role": "user", "content": query}]) for query in ("Who wrote Faust?", "Where is Pico?")]
+    list(model.generate(prompts[0], max_tokens=1))
+    read = []
+    for _ in range(3):
+        with counted(model) as tokens:
+            list(model.generate(prompts[1], max_tokens=1))
+        read.append(tokens[0])
+        model.logprobs([Request(prompts[1], (" In the park.",))])
+    assert len(set(read)) == 1
+    assert read[0] < len(model.engine.encode(prompts[1]))  # type: ignore[attr-defined]
+
+
+def test_what_is_kept_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kgt.lm.llamacpp.KEPT_TOKENS", 64)
+    monkeypatch.setattr("kgt.lm.llamacpp.KEPT_PROMPTS", 3)
+    model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    expected = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    for i in range(12):
+        request = Request(f"{i} {i + 1} {i + 2} The capital of number {i} is", (" Paris", " Lyon"))
+        for ours, theirs in zip(model.logprobs([request])[0], expected.logprobs([request])[0], strict=True):
+            np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=0.4)
+    assert isinstance(model, LlamaCppModel)
+    assert 0 < len(model._prefixes._states) <= 3
+    assert sum(map(len, model._prefixes._states)) <= 64
+
+
+def test_a_model_whose_sequences_cannot_share_tokens_reads_all(cache: Path, llamacpp: LanguageModel) -> None:
+    model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    model.engine.branches = False  # type: ignore[attr-defined]
+    request = asked(model, "Where is Pico, then?", " In the park", " At home")
+    for _ in range(2):
+        with counted(model) as tokens:
+            (scores,) = model.logprobs([request])
+        encoded = [len(model.engine.encode(text)) for text in (request.prompt, request.contrast.without)]  # type: ignore
+        assert sum(tokens) == 2 * sum(encoded) + 2 * (2 + 1)  # and of each answer all but the last token
+        for ours, theirs in zip(scores, llamacpp.logprobs([request])[0], strict=True):
+            np.testing.assert_allclose(ours.mean, theirs.mean, atol=0.4)
+
+
 def test_the_cache_grows_for_a_long_text(llamacpp: LanguageModel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kgt.lm.llama_engine.CELLS", 512)
-    small = load_model("llama.cpp:smollm2-135m", cache)
-    for words in (3, 520):
+    monkeypatch.setattr("kgt.lm.llamacpp.KEPT_TOKENS", 64)
+    small = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    for words in (3, 520, 3):
         request = Request("One word" + " word" * words, (" word and more",))
         expected = llamacpp.logprobs([request])[0][0].logprobs
         np.testing.assert_allclose(small.logprobs([request])[0][0].logprobs, expected, atol=0.4)
+    assert small.engine.contexts == 2  # type: ignore[attr-defined]
 
 
 def test_a_gguf_file_is_run_by_llamacpp_unless_the_name_says_otherwise(

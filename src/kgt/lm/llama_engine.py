@@ -18,29 +18,34 @@ from kgt.lm.gguf import check
 from kgt.lm.tokens import Tokens
 
 CELLS = 4096
-"""Tokens the key-value cache holds at first; it grows when a text needs more."""
+"""Tokens the key-value cache holds at first; it grows by as many when a text needs more."""
 SEQUENCES = 256
 """Most sequences at once: llama.cpp's own limit."""
 BATCH = 512
 """Most tokens in one call of llama_decode: bounds its buffers, and more is no faster."""
 
 
-class Piece(NamedTuple):
-    """Tokens to append to a sequence.
+class Read(NamedTuple):
+    """A token to read.
 
     Attributes:
-        start: the position of the first, which is how many the sequence holds already.
-        wanted: after how many of the last ones the next token's distribution is asked for.
+        position: how many tokens stand before it.
+        sequences: all those that it is the next token of, each of which holds all before it or reads that before.
+        wanted: whether the next token's distribution is asked for.
     """
 
-    sequence: int
-    start: int
-    tokens: Tokens
-    wanted: int
+    token: int
+    position: int
+    sequences: Sequence[int]
+    wanted: bool
 
 
 class Engine:
     """A GGUF file in memory, with one key-value cache that all sequences share.
+
+    Attributes:
+        branches: whether sequences may share tokens, as those that attention is all of the memory of.
+        contexts: how many key-value caches there were; a new one holds no sequences.
 
     Args:
         device: "cpu" keeps all layers off the GPU; anything else uses one where llama.cpp was built for it.
@@ -57,9 +62,11 @@ class Engine:
         self._threads = threads or int(os.environ.get("OMP_NUM_THREADS") or 0) or _cores()
         self._cells = 0
         self._context: Any = None
-        self._batch = api.llama_batch_init(BATCH, 0, 1)
+        self._batch = api.llama_batch_init(BATCH, 0, SEQUENCES)
         weakref.finalize(self, api.llama_batch_free, self._batch)
         self.size = int(api.llama_vocab_n_tokens(self._vocab))
+        self.branches = not (api.llama_model_is_recurrent(self._model) or api.llama_model_is_hybrid(self._model))
+        self.contexts = 0
         self.longest = int(api.llama_model_n_ctx_train(self._model))
 
     # -- text --------------------------------------------------------------------------------------
@@ -102,40 +109,44 @@ class Engine:
 
     # -- sequences ---------------------------------------------------------------------------------
 
-    def clear(self, cells: int) -> None:
-        """Forget all sequences, and have room for so many tokens."""
+    def room_for(self, cells: int) -> None:
+        """Have room for so many tokens of all sequences; all are lost where there was less."""
         if cells > self._cells:
-            self._cells = max(CELLS, 1 << (cells - 1).bit_length())
+            self._cells = -(-cells // CELLS) * CELLS
             self._context = None  # freed before the next takes its memory
             self._context = _Context(self._model, self._cells, self._threads)
-        api.llama_memory_clear(api.llama_get_memory(self._context.pointer), False)
+            self.contexts += 1
 
-    def copy(self, source: int, target: int) -> None:
-        """Make one sequence a copy of another; it shares the other's cells, so this costs nothing."""
-        api.llama_memory_seq_cp(api.llama_get_memory(self._context.pointer), source, target, -1, -1)
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let a sequence begin as another does; it shares the other's cells, so this costs nothing."""
+        api.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
-    def append(self, pieces: Sequence[Piece]) -> list[Floats]:
-        """Decode pieces, in as few passes as their tokens need.
+    def forget(self, sequence: int) -> None:
+        """Empty a sequence."""
+        api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def read(self, todo: Sequence[Read]) -> Floats:
+        """Read tokens, in as few passes as they need.
 
         Returns:
-            For each piece the next token's log-probabilities after its last `wanted` tokens, (wanted, vocabulary).
+            The next token's log-probabilities after each one wanted, in their order, (wanted, vocabulary).
         """
-        todo = [
-            (token, piece.start + i, piece.sequence, i >= len(piece.tokens) - piece.wanted)
-            for piece in pieces
-            for i, token in enumerate(piece.tokens)
-        ]
-        found = [self._decoded(todo[at : at + BATCH]) for at in range(0, len(todo), BATCH)]
-        rows = np.concatenate(found) if found else np.zeros((0, self.size), np.float32)
-        return np.split(rows, np.cumsum([piece.wanted for piece in pieces])[:-1]) if pieces else []
+        found = [self._read(todo[at : at + BATCH]) for at in range(0, len(todo), BATCH)]
+        return np.concatenate(found) if len(found) != 1 else found[0]
 
-    def _decoded(self, todo: Sequence[tuple[int, int, int, bool]]) -> Floats:
-        """Decode (token, position, sequence, wanted) in one pass; the log-probabilities after those wanted."""
+    @property
+    def _memory(self) -> Any:
+        return api.llama_get_memory(self._context.pointer)
+
+    def _read(self, todo: Sequence[Read]) -> Floats:
+        """The same in one pass."""
         batch = self._batch
         batch.n_tokens = len(todo)
-        for i, (token, position, sequence, wanted) in enumerate(todo):
+        for i, (token, position, sequences, wanted) in enumerate(todo):
             batch.token[i], batch.pos[i], batch.logits[i] = token, position, wanted
-            batch.n_seq_id[i], batch.seq_id[i][0] = 1, sequence
+            batch.n_seq_id[i] = len(sequences)
+            for place, sequence in enumerate(sequences):
+                batch.seq_id[i][place] = sequence
         failed = api.llama_decode(self._context.pointer, batch)
         if failed:
             raise ModelError(f"llama.cpp could not decode {len(todo)} tokens (code {failed}).", "Shorten the text.")

@@ -1,7 +1,7 @@
 """GGUF files run by llama.cpp as they are: no torch, no conversion, ready in a fraction of a second.
 
-Every distinct prompt is decoded once, in a sequence of its own. Each continuation starts as a copy of
-that sequence, and the continuations of many requests are decoded together.
+Prompts and what is scored after them are read in one pass, each text in a sequence of its own; what several begin
+with alike is read once (`kgt.lm.branches`), and what is known from earlier prompts not again (`kgt.lm.prefixes`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,19 @@ from typing import NamedTuple
 import numpy as np
 
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
+from kgt.lm.branches import Text, tree
 from kgt.lm.decoding import Decoder, Floats, draw, score, streamed
-from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Piece
+from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Read
+from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.template import ChatTemplate
 from kgt.lm.tokens import Tokens, check_room, following
 
 OUTPUTS = 512
 """Most distributions held at once: 4 bytes times the vocabulary each, 100 to 300 MB."""
+KEPT_TOKENS, KEPT_PROMPTS = 2048, 64
+"""Of the cache's cells and sequences as many are for prompts that are remembered."""
+MOST_TEXTS = SEQUENCES - KEPT_PROMPTS
+"""Read at once."""
 
 
 class _Row(NamedTuple):
@@ -31,13 +37,14 @@ class _Row(NamedTuple):
     prompts: tuple[Tokens, ...]
 
 
-class _Text:
-    """A text that grows: its prompt and contrasting prompt, and what was said so far."""
+class _Growing:
+    """A text that grows: its prompt and contrasting prompt, their sequences, and what was said so far."""
 
     def __init__(self, prompts: tuple[Tokens, ...], contrast: Contrast | None) -> None:
         self.prompts = prompts
         self.decoder = Decoder(contrast)
         self.said: list[int] = []
+        self.sequences: range = range(0)
 
 
 class LlamaCppModel:
@@ -61,6 +68,8 @@ class LlamaCppModel:
         )
         self._turn = threading.Lock()
         self._calls = 0
+        self._last = 0  # so many sequences were read in the last call
+        self._forget()
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self._template.prompt(messages, prefill)
@@ -96,10 +105,9 @@ class LlamaCppModel:
     ) -> list[str]:
         texts = [self._text(prompt, max_tokens) for prompt in prompts]
         rng = np.random.default_rng(seed)
-        for at in range(0, len(texts), SEQUENCES // 2):
-            for _ in self._grown(
-                texts[at : at + SEQUENCES // 2], max_tokens, lambda logp: draw(logp, rng, top_k=top_k)
-            ):
+        most = MOST_TEXTS // 2  # each may have a contrasting prompt
+        for at in range(0, len(texts), most):
+            for _ in self._grown(texts[at : at + most], max_tokens, lambda logp: draw(logp, rng, top_k=top_k)):
                 pass
         return [self.engine.decode(text.said) for text in texts]
 
@@ -114,89 +122,125 @@ class LlamaCppModel:
             check_room(max(map(len, (head, *without))) + len(tokens), self.engine.longest, self.name)
             yield _Row(index, tokens, (head, *without))
 
-    def _text(self, prompt: Prompt, max_tokens: int) -> _Text:
+    def _text(self, prompt: Prompt, max_tokens: int) -> _Growing:
         prompts = [self.engine.encode(prompt.text)]
         if prompt.contrast:
             prompts.append(self.engine.encode(prompt.contrast.without))
         check_room(max(map(len, prompts)) + max_tokens, self.engine.longest, self.name)
-        return _Text(tuple(prompts), prompt.contrast)
+        return _Growing(tuple(prompts), prompt.contrast)
 
     # -- distributions -----------------------------------------------------------------------------
 
     def _distributions(self, rows: Sequence[_Row]) -> Iterator[tuple[Floats, Floats | None]]:
         """What each row's tokens are drawn from, with and without the context: log-probabilities (n, vocabulary)."""
-        prompts = {prompt: i for i, prompt in enumerate(dict.fromkeys(p for row in rows for p in row.prompts))}
-        branches = [(p, row.continuation[:-1]) for row in rows if len(row.continuation) > 1 for p in row.prompts]
+        texts = list(dict.fromkeys((prompt, row.continuation[:-1]) for row in rows for prompt in row.prompts))
         with self._turn:
-            self._calls += 1
-            self.engine.clear(sum(map(len, prompts)) + sum(len(tokens) for _, tokens in branches))
-            first = self.engine.append([Piece(i, 0, prompt, 1) for prompt, i in prompts.items()])
-            pieces = []
-            for sequence, (prompt, tokens) in enumerate(branches, start=len(prompts)):
-                self.engine.copy(prompts[prompt], sequence)
-                pieces.append(Piece(sequence, len(prompt), tokens, len(tokens)))
-            later = iter(self.engine.append(pieces))
+            found = dict(zip(texts, self._read(texts, self._prefixes.find), strict=True))
         for row in rows:
-            heads = [first[prompts[p]] for p in row.prompts]
-            found = [np.concatenate([h, next(later)]) for h in heads] if len(row.continuation) > 1 else heads
-            yield found[0], found[1] if len(found) > 1 else None
+            with_facts, *without = (found[prompt, row.continuation[:-1]] for prompt in row.prompts)
+            yield with_facts, without[0] if without else None
 
-    def _grown(self, texts: Sequence[_Text], max_tokens: int, choose: Callable[[Floats], int]) -> Iterator[None]:
+    def _grown(self, texts: Sequence[_Growing], max_tokens: int, choose: Callable[[Floats], int]) -> Iterator[None]:
         """Grow texts by a token each a step, until all have ended."""
-        running = list(enumerate(texts))
+        running = list(texts)
         call = -1
         for _ in range(max_tokens):
             with self._turn:
-                afresh = call != self._calls  # at first, and where another call took the cache between two steps
-                if afresh:
-                    self._calls += 1
+                if call != self._calls:  # at first, and where another call took the cache between two steps
+                    at = 0
+                    for text in running:
+                        text.sequences = range(at, at + len(text.prompts))
+                        at = text.sequences.stop
+                    new = [((*prompt, *text.said), ()) for text in running for prompt in text.prompts]
+                    read = self._read(new, self._prefixes.find_for_answer, more=len(new) * max_tokens)
+                    found = iter([logp[0] for logp in read])
                     call = self._calls
-                    self.engine.clear(sum(len(p) + max_tokens for _, text in running for p in text.prompts))
-                found = iter(
-                    self.engine.append(
-                        [
-                            Piece(2 * i + side, 0, (*prompt, *text.said), 1)
-                            if afresh
-                            else Piece(2 * i + side, len(prompt) + len(text.said) - 1, (text.said[-1],), 1)
-                            for i, text in running
-                            for side, prompt in enumerate(text.prompts)
-                        ]
-                    )
-                )
+                else:
+                    todo = [
+                        Read(text.said[-1], len(prompt) + len(text.said) - 1, (sequence,), wanted=True)
+                        for text in running
+                        for prompt, sequence in zip(text.prompts, text.sequences, strict=True)
+                    ]
+                    found = iter(self.engine.read(todo))
             going = []
-            for i, text in running:
-                logp, *rest = [next(found)[0] for _ in text.prompts]
+            for text in running:
+                logp, *rest = [next(found) for _ in text.prompts]
                 without = rest[0] if rest else None
                 token = choose(text.decoder.distribution(logp, without))
                 if not self.engine.ends(token):
                     text.decoder.said(token, logp, without)
                     text.said.append(token)
-                    going.append((i, text))
+                    going.append(text)
             running = going
             if not running:
                 return
             yield
 
+    def _read(
+        self, texts: Sequence[tuple[Tokens, Tokens]], find: Callable[[Tokens], Known[int]], *, more: int = 0
+    ) -> list[Floats]:
+        """Read prompts and what follows each, from now on sequences 0, 1, …; the turn is the caller's.
+
+        Args:
+            find: what is known of a prompt.
+            more: tokens that sequences will grow by.
+
+        Returns:
+            For each text the next token's log-probabilities after its prompt and each token behind it.
+        """
+        engine, branches = self.engine, self.engine.branches
+        self._calls += 1
+        for sequence in range(self._last):
+            engine.forget(sequence)
+        self._last = len(texts)
+        engine.room_for(KEPT_TOKENS + more + sum(len(prompt) + len(end) for prompt, end in texts))
+        if engine.contexts != self._contexts:
+            self._forget()
+        known = [find(prompt) if branches else Known((), None) for prompt, _ in texts]
+        for sequence, (tokens, kept) in enumerate(known):
+            if kept is not None:
+                engine.copy(kept, sequence, len(tokens))
+        begun = [Text(prompt, end, len(k.tokens)) for (prompt, end), k in zip(texts, known, strict=True)]
+        todo, stands = tree(begun, shared=branches)
+        logp = engine.read(todo)
+        for sequence, (prompt, _) in enumerate(texts):
+            if branches and self._prefixes.wants(prompt):
+                self._keep(prompt, sequence)
+        row = np.cumsum([read.wanted for read in todo]) - 1
+        return [logp[row[places]] for places in stands]
+
+    def _keep(self, prompt: Tokens, sequence: int) -> None:
+        """Remember a prompt that a sequence begins with."""
+        for old in self._prefixes.room_for(prompt):
+            self.engine.forget(old)
+            self._free.append(old)
+        kept = self._free.pop()
+        self.engine.copy(sequence, kept, len(prompt))
+        self._prefixes.keep(prompt, kept)
+
+    def _forget(self) -> None:
+        """Know of no prompt."""
+        self._contexts = self.engine.contexts
+        self._prefixes: PrefixCache[int] = PrefixCache(KEPT_TOKENS, KEPT_PROMPTS)
+        self._free = list(range(MOST_TEXTS, SEQUENCES))
+
 
 def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Rows that are decoded together, in order: as many as the cache, its sequences and memory take."""
+    """Rows that are read together, in order: as many as the cache, its sequences and memory take."""
     batch: list[_Row] = []
     prompts: set[Tokens] = set()
-    cells = sequences = outputs = 0
+    cells = texts = outputs = 0
     for row in rows:
         new = set(row.prompts) - prompts
         longer = len(row.prompts) * (len(row.continuation) - 1)
-        grown = (
-            cells + sum(map(len, new)) + longer,
-            sequences + len(new) + len(row.prompts),
-            outputs + len(new) + longer,
-        )
-        if batch and (grown[0] > CELLS or grown[1] > SEQUENCES or grown[2] > OUTPUTS):
+        grown = cells + sum(map(len, new)) + longer, texts + len(row.prompts), outputs + len(new) + longer
+        if batch and (grown[0] > CELLS - KEPT_TOKENS or grown[1] > MOST_TEXTS or grown[2] > OUTPUTS):
             yield batch
             batch, prompts = [], set()
-            grown = (sum(map(len, set(row.prompts))) + longer, 2 * len(row.prompts), len(row.prompts) + longer)
+            new = set(row.prompts)
+            grown = sum(map(len, new)) + longer, len(row.prompts), len(new) + longer
         batch.append(row)
-        prompts |= set(row.prompts)
-        cells, sequences, outputs = grown
+        prompts |= new
+        cells, texts, outputs = grown
     if batch:
         yield batch

@@ -25,7 +25,7 @@ class Text(NamedTuple):
     """A prompt, what is known of it, and what follows it."""
 
     prompt: Tokens
-    known: Known
+    known: Known[torch.Tensor]
     ends: tuple[Tokens, ...]
 
     @property
@@ -55,7 +55,9 @@ class Pack(NamedTuple):
     ends: list[list[range]]
 
 
-def packs(rows: dict[Tokens, list[Tokens]], find: Callable[[Tokens], Known], most: int) -> Iterator[list[Text]]:
+def packs(
+    rows: dict[Tokens, list[Tokens]], find: Callable[[Tokens], Known[torch.Tensor]], most: int
+) -> Iterator[list[Text]]:
     """Prompts with their ends, as many at a time as `most` tokens hold; a prompt's ends may be spread over several.
 
     What is known of a prompt is asked only as its turn comes: an earlier one may have made it known.

@@ -7,40 +7,45 @@ before; of a short question's prompt most is known before it is asked.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
-
-import torch
+from typing import Generic, NamedTuple, TypeVar
 
 from kgt.lm.tokens import Tokens, alike
+
+S = TypeVar("S")
+"""Where a backend has a prompt's keys and values."""
 
 BLOCK = 8
 """A prompt met before is found by its beginnings of so many tokens, and of twice, three times … so many."""
 MOST_TOKENS = 1024
-"""Kept in all: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
+"""Kept in all by default: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
 WORTH = 0.25
 """A prompt is kept if more than this part of it was new."""
 ASKED = 4096
 """Prompts of which it is remembered from where they were read."""
 
 
-class Known(NamedTuple):
+class Known(NamedTuple, Generic[S]):
     """What is known of a prompt.
 
     Attributes:
         tokens: its beginning.
-        states: keys and values of a prompt that begins so, shape (layers, 2, heads, its length, width of a
-            head); only the first len(tokens) are of use.
+        states: those of a prompt that begins so; only for the first len(tokens) tokens are they of use.
     """
 
     tokens: Tokens
-    states: torch.Tensor | None
+    states: S | None
 
 
-class PrefixCache:
-    """The states of the prompts met last, up to MOST_TOKENS tokens."""
+class PrefixCache(Generic[S]):
+    """The states of the prompts met last.
 
-    def __init__(self) -> None:
-        self._states: OrderedDict[Tokens, torch.Tensor] = OrderedDict()
+    Args:
+        most_tokens, most_prompts: how much is kept in all.
+    """
+
+    def __init__(self, most_tokens: int = MOST_TOKENS, most_prompts: int = MOST_TOKENS) -> None:
+        self._most_tokens, self._most_prompts = most_tokens, most_prompts
+        self._states: OrderedDict[Tokens, S] = OrderedDict()
         self._begins: dict[Tokens, Tokens] = {}
         self._read_from: OrderedDict[int, int] = OrderedDict()
 
@@ -50,7 +55,7 @@ class PrefixCache:
         self._begins.clear()
         self._read_from.clear()
 
-    def find(self, prompt: Tokens) -> Known:
+    def find(self, prompt: Tokens) -> Known[S]:
         """What a prompt has in common with the last one met that begins with as many blocks of it.
 
         Never all of it: its last token is to be computed.
@@ -62,7 +67,7 @@ class PrefixCache:
                 return Known(prompt[: min(alike(prompt, whole), len(prompt) - 1)], self._states[whole])
         return Known((), None)
 
-    def find_for_answer(self, prompt: Tokens) -> Known:
+    def find_for_answer(self, prompt: Tokens) -> Known[S]:
         """The same, but when a prompt is asked again no more than the first time.
 
         Read from another place on it is rounded otherwise, and in bfloat16 an answer might be in other words, though
@@ -76,15 +81,24 @@ class PrefixCache:
         return Known(known.tokens[:most], known.states) if most else Known((), None)
 
     def wants(self, prompt: Tokens) -> bool:
-        """Whether a prompt is to be kept: not a very long one, nor one of which most is known."""
-        return len(prompt) <= MOST_TOKENS and len(prompt) - len(self.find(prompt).tokens) > WORTH * len(prompt)
+        """Whether a prompt is to be kept: not a very short or long one, nor one of which most is known."""
+        new = len(prompt) - len(self.find(prompt).tokens)
+        return BLOCK <= len(prompt) <= self._most_tokens and new > WORTH * len(prompt)
 
-    def keep(self, prompt: Tokens, states: torch.Tensor) -> None:
+    def keep(self, prompt: Tokens, states: S) -> None:
         """Remember a prompt's states, see `Known`; those not met for longest make room."""
+        self.room_for(prompt)
         self._states[prompt] = states
         for end in range(BLOCK, len(prompt) + 1, BLOCK):
             self._begins[prompt[:end]] = prompt
-        while sum(map(len, self._states)) > MOST_TOKENS:
-            old, _ = self._states.popitem(last=False)
+
+    def room_for(self, prompt: Tokens) -> list[S]:
+        """Forget the prompts not met for longest until another one may be kept, and itself; their states."""
+        gone = [self._states.pop(prompt)] if prompt in self._states else []
+        left = self._most_tokens - len(prompt)
+        while self._states and (sum(map(len, self._states)) > left or len(self._states) >= self._most_prompts):
+            old, states = self._states.popitem(last=False)
+            gone.append(states)
             for begin in [b for b, whole in self._begins.items() if whole == old]:
                 del self._begins[begin]
+        return gone

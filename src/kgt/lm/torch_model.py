@@ -45,7 +45,7 @@ class TorchModel(ABC):
         self.ends = frozenset(ends)
         self._pad = ends[0] if ends else 0
         self.shortcuts = self.can_pack = can_pack
-        self.prefixes = PrefixCache()
+        self.prefixes: PrefixCache[torch.Tensor] = PrefixCache()
         self._pack_tokens = PACK_TOKENS_CPU if self.device.type == "cpu" else PACK_TOKENS_GPU
 
     @abstractmethod
@@ -219,7 +219,7 @@ class TorchModel(ABC):
         )
         states = None
         for text, stand in zip(texts, packed.prompts, strict=True):
-            if self.prefixes.wants(text.prompt):
+            if self.prefixes.wants(text.prompt):  # (layers, 2, heads, its length, width of a head)
                 if states is None:
                     layers = out.past_key_values.layers
                     states = torch.stack([torch.stack([x.keys[0], x.values[0]]) for x in layers])
