@@ -6,9 +6,11 @@
 Every pair is asked, corrected, then asked in other words, as people do, each user in a graph of their own; with
 --unasked it is taught before it was ever asked, so that nothing of the question is known. The floor of an
 edit is the tokens it has the model read, at the rate at which this machine reads a large batch. It is
-measured between the edits, so that both see the same other load; `pass_ms` is what a single token
-takes. `ask` is timed to its first token, against the model's own to the bare question, and to its end, with and
-without guessing what comes next (`kgt.lm.running`).
+measured between the edits, so that both see the same other load. No pass takes less than `weights_ms`, reading
+the weights from memory; `pass_ms` is what one over a single token takes. `ask` is timed to its first token,
+against the model's own to the bare question, and to its end, with and without guessing what comes next
+(`kgt.lm.running`). The bare question is timed twice: after the template's words, which `ask` does not read again
+either (`ask_overhead`), and with them, as a model reads it that remembers nothing (`ask_overhead_whole`).
 
 The relation of a triple is in the words of the query, as the product has it, and where these are not
 enough the model guesses; with --model-relations all come from the model, as in the paper.
@@ -117,12 +119,14 @@ class Measured:
         self.teach: list[dict[str, float]] = []
         self.ask: list[dict[str, float]] = []
         self.plain: list[float] = []
+        self.whole: list[float] = []
         self.answer: list[float] = []
         self.unguessed: list[float] = []
         self.teach_work: list[Work] = []
         self.ask_work: list[Work] = []
         self.rate: list[float] = []
         self.one_token: list[float] = []
+        self.weights: list[float] = []
 
 
 def measure(
@@ -131,6 +135,8 @@ def measure(
     found = Measured()
     encoder = bundled_encoder()
     k, templates = TuneSettings().k, templates_for(model)
+    weights = {weight.data_ptr(): weight.nbytes for weight in model.weights().values()}
+    memory = torch.ones(sum(weights.values()) // 4)
     for i, case in enumerate(cases):
         clock = Clock()
         request, probe = case.request, case.paraphrases[0]
@@ -148,11 +154,12 @@ def measure(
                     relations=relations,
                 )
             taught, clock.spent = clock.spent, defaultdict(float)
+        alone = reasoning.prompt(model, templates, probe.query)
         with forgotten(model):
-            alone = reasoning.prompt(model, templates, probe.query)
-            started = perf_counter()
-            next(model.generate(alone, max_tokens=1), "")
-            plain = (perf_counter() - started) * 1000
+            plain = first_token(model, alone)
+        with forgotten(model):
+            model.prefixes.clear()
+            whole = first_token(model, alone)
         with timing(clock, model, encoder, store), counted(model) as ask_work, clock.part("rest"):
             me.ask(probe.query, subject=probe.subject, max_tokens=1)
         answers = [timed_answer(me, probe, free) for free in (running.FREE, 0)]
@@ -162,12 +169,21 @@ def measure(
         found.unguessed.append(answers[1])
         found.rate.append(tokens_a_second(model, *BATCH))
         found.one_token.append(1000 / tokens_a_second(model, 1, 1))
+        found.weights.append(reading_ms(memory))
         found.teach.append(taught)
         found.ask.append(clock.spent)
         found.plain.append(plain)
+        found.whole.append(whole)
         found.teach_work.append(teach_work)
         found.ask_work.append(ask_work)
     return found
+
+
+def first_token(model: TorchModel, prompt: str) -> float:
+    """Milliseconds to the first token after a prompt."""
+    started = perf_counter()
+    next(model.generate(prompt, max_tokens=1), "")
+    return (perf_counter() - started) * 1000
 
 
 def timed_answer(me: Assistant, probe: Probe, free: int) -> float:
@@ -185,6 +201,7 @@ def forgotten(model: TorchModel) -> Iterator[None]:
     model.prefixes = PrefixCache()
     model.prefixes._states |= known._states  # a benchmark may look
     model.prefixes._begins |= known._begins
+    model.prefixes._read_from |= known._read_from
     try:
         yield
     finally:
@@ -227,6 +244,13 @@ def timing(clock: Clock, model: TorchModel, encoder: Any, store: GraphStore) -> 
         event.remove(engine, "after_cursor_execute", after)
         for owner, method in patched:
             delattr(owner, method)
+
+
+def reading_ms(memory: torch.Tensor) -> float:
+    """Milliseconds that reading as much memory as the weights take lasts."""
+    started = perf_counter()
+    memory.sum()
+    return (perf_counter() - started) * 1000
 
 
 @torch.inference_mode()
@@ -276,6 +300,8 @@ def summary(found: Measured) -> dict[str, float]:
         "ask_ms_p50": round(median(ask), 1),
         "plain_ms_p50": round(median(found.plain), 1),
         "ask_overhead": round(median(a / p for a, p in zip(ask, found.plain, strict=True)), 2),
+        "plain_whole_ms_p50": round(median(found.whole), 1),
+        "ask_overhead_whole": round(median(a / p for a, p in zip(ask, found.whole, strict=True)), 2),
         "answer_ms_p50": round(median(found.answer), 1),
         "answer_unguessed_ms_p50": round(median(found.unguessed), 1),
         "tokens_scored": median(w.scored for w in found.teach_work),
@@ -283,6 +309,7 @@ def summary(found: Measured) -> dict[str, float]:
         "forward_passes": median(w.passes for w in found.teach_work),
         "tokens_a_second": round(rate),
         "pass_ms": round(median(found.one_token), 1),
+        "weights_ms": round(median(found.weights), 1),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from kgt import GraphStore, Triple
 from kgt.graph import Edit, ScoredTriple
@@ -135,6 +136,29 @@ def test_a_near_name_is_the_same_thing_but_a_cat_is_no_dog(store: GraphStore, en
     for text, entity in (("What does my cat eat?", "my cat"), ("Where does my husband live?", "my husband")):
         other = link(store, "ana", text, encoder=encoder)
         assert other is not None and other.entity == entity
+
+
+def test_hundreds_who_share_a_first_name_take_no_more_look_ups(store: GraphStore) -> None:
+    say(store, "Ana Costa", "lives in", "Rome")
+    say(store, "my boss", "name", "Ana Lima")
+    statements: list[object] = []
+
+    def count(*statement: object) -> None:
+        statements.append(statement)
+
+    event.listen(store._engine, "before_cursor_execute", count)
+    taken = []
+    try:
+        for more in (2, 150):
+            others = [ScoredTriple(Triple(f"Ana {chr(0x4E00 + more + i)}", "lives in", "Rome")) for i in range(more)]
+            store.commit(Edit("ana", "add", tuple(others)))
+            statements.clear()
+            found = candidates(store, "ana", "Where does Ana Lima live?")
+            assert (found[0].entity, found[0].why) == ("my boss", "alias")
+            taken.append(len(statements))
+    finally:
+        event.remove(store._engine, "before_cursor_execute", count)
+    assert taken[0] == taken[1]
 
 
 def test_two_of_a_name_are_ambiguous_and_one_is_not(store: GraphStore) -> None:

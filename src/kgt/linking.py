@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kgt.graph import GraphStore
-from kgt.graph.names import CALLED, OWN, words_of
+from kgt.graph.names import OWN, words_of
 from kgt.lm.encoder import SentenceEncoder, cosines
 from kgt.reference import Mention, genders_differ, referred
 from kgt.triple import clean, entity_key
@@ -251,11 +251,10 @@ def _called(look: _Look) -> Iterable[Link]:
     """Entities that a name in the text is another name of: "Rex", who is my dog."""
     capital = {key for key, shown in look.spans.items() if shown[:1].isupper() or not shown.isascii()}
     named = look.store.named(look.user, {word for key in capital for word in words_of(key)[:1]})
-    for entity in sorted({key for keys in named.values() for key in keys} - set(look.own)):
-        for fact in look.store.facts(look.user, entity):
-            if fact.triple.key[1] in CALLED and fact.triple.key[2] in capital:
-                yield _link(fact.triple.subject, "alias", shown=look.spans[fact.triple.key[2]])
-                break
+    entities = {key for keys in named.values() for key in keys} - set(look.own)
+    for z in look.store.called(look.user, entities):
+        if z.key[2] in capital:
+            yield _link(z.subject, "alias", shown=look.spans[z.key[2]])
 
 
 def _alike(look: _Look) -> Iterable[Link]:
@@ -266,9 +265,9 @@ def _alike(look: _Look) -> Iterable[Link]:
     named = look.store.named(look.user, words)
     with_all = set.intersection(*(set(named.get(word, ())) for word in words))
     same = {e for e in with_all if words_of(e) == words}
-    for entity in sorted(same or with_all):
-        if (same or _is_called_by(words, words_of(entity))) and look.is_own(entity):
-            yield look.link_to(entity, "partial", shown=look.name)
+    alike = same or {e for e in with_all if _is_called_by(words, words_of(e))}
+    for entity in sorted(look.store.mentions(look.user, alike, include_base=False)):
+        yield look.link_to(entity, "partial", shown=look.name)
     if with_all or entity_key(look.name) in look.known:  # a name that the base has is not misspelt
         return
     for i, word in enumerate(words):

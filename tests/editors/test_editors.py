@@ -121,8 +121,10 @@ def test_the_users_relation_is_the_one_stored(make: Make) -> None:
     assert [z.relation for z in report.added] == ["native language"]
 
 
-def test_relations_from_the_model_alone(make: Make, model: LanguageModel, encoder: SentenceEncoder) -> None:
+def test_relations_from_the_model_alone(make: Make, model: TorchModel, encoder: SentenceEncoder) -> None:
+    model.prefixes.clear()  # in bfloat16 a score depends a little on what is known of the prompt
     names = relations_by_model(TEACH, 5, model, encoder, templates_for(model))
+    model.prefixes.clear()
     report = make("kgt", relations="model", epsilon=-1.0).edit(TEACH)
     assert names
     assert report.added

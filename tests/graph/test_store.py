@@ -304,6 +304,15 @@ def test_what_the_base_says_is_nobodys_own_mention(store: GraphStore) -> None:
     assert store.mentions("ada", ["dog"], include_base=False) == {"dog"}
 
 
+def test_what_entities_are_called(store: GraphStore) -> None:
+    name, nickname = Triple("my dog", "name", "Rex"), Triple("my dog", "is called", "Rexy")
+    add(store, name, nickname, Triple("my dog", "likes", "Rex"), Triple("my cat", "name", "Tom"))
+    assert {z.key for z in store.called("ada", ["dog", "bird", "d\0og"])} == {name.key, nickname.key}
+    remove(store, name)
+    assert store.called("ada", ["dog"]) == [nickname]
+    assert store.called("bob", ["dog"]) == store.called("ada", []) == []
+
+
 def test_each_edit_makes_a_new_version(store: GraphStore) -> None:
     assert store.version("ada") is None
     first = add(store, CARROTS)

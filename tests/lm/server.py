@@ -59,14 +59,16 @@ class VLLM:
 
     def _completed(self, prompt: str, body: Any) -> dict[str, Any]:
         from kgt.lm.llama_engine import Read  # imports llama_cpp, an extra
+        from kgt.lm.llamacpp import KEPT_TOKENS, MOST_TEXTS
 
         engine = self.model.engine
         rng = np.random.default_rng(body.get("seed") or 0)
         tokens = list(engine.encode(prompt))
-        engine.room_for(len(tokens) + body["max_tokens"])
-        engine.forget(0)
+        engine.room_for(KEPT_TOKENS + len(tokens) + body["max_tokens"])
+        for sequence in range(MOST_TEXTS):
+            engine.forget(sequence)
         echo = body.get("echo")
-        rows = list(engine.read([Read(t, i, (0,), echo or i == len(tokens) - 1) for i, t in enumerate(tokens)]))
+        rows = list(engine.read([Read(t, i, [0], echo or i == len(tokens) - 1) for i, t in enumerate(tokens)]))
         said: list[int] = []
         finish = "length"
         for _ in range(body["max_tokens"]):
@@ -77,7 +79,8 @@ class VLLM:
             if engine.ends(said[-1]):
                 finish = "stop"
                 break
-            rows.append(engine.read([Read(said[-1], len(tokens) + len(said) - 1, (0,), wanted=True)])[0])
+            rows.append(engine.read([Read(said[-1], len(tokens) + len(said) - 1, [0], wanted=True)])[0])
+        engine.forget(0)  # the model knows of none that it did not read
         text = engine.decode(said[:-1] if finish == "stop" else said)
         at = min((text.index(s) for s in body.get("stop") or [] if s in text), default=None)
         shown = [*(tokens if body.get("echo") else []), *said]

@@ -23,9 +23,9 @@ def texts(draw: st.DrawFn) -> list[Text]:
     return found
 
 
-@given(texts(), st.booleans())
-def test_each_sequence_gets_its_own_tokens_in_order(some: list[Text], shared: bool) -> None:
-    todo, stands = tree(some, shared=shared)
+@given(texts())
+def test_each_sequence_gets_its_own_tokens_in_order(some: list[Text]) -> None:
+    todo, stands = tree(some)
     for i, (prompt, end, known) in enumerate(some):
         own = [read for read in todo if i in read.sequences]
         assert [read.position for read in own] == list(range(known, len(prompt) + len(end)))

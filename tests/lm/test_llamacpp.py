@@ -21,7 +21,8 @@ from kgt.lm.hf import HFModel
 
 pytest.importorskip("llama_cpp", reason="the extra llama-cpp is not installed")
 
-from kgt.lm.llamacpp import LlamaCppModel
+from kgt.lm.llama_engine import SEQUENCES
+from kgt.lm.llamacpp import MOST_TEXTS, LlamaCppModel
 
 SHORT = "The capital of France is"
 TALK = [{"role": "system", "content": "Be kind. 🐶"}, {"role": "user", "content": "Where is Pico, then?\n\nIn café?"}]
@@ -82,22 +83,27 @@ def asked(model: LanguageModel, query: str, *said: str) -> Request:
 
 def test_what_prompts_begin_with_alike_is_read_once(cache: Path, exact: HFModel) -> None:
     model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    answers = " In the park", " In the old park", " At home"
     requests = [
-        asked(model, "Where is Pico, then?", " In the park", " In the old park", " At home"),
+        asked(model, "Where is Pico, then?", *answers),
         asked(model, "Where is the cat?", " On the roof"),
-        asked(model, "Where is Pico, then?", " In the park"),  # again
+        asked(model, "Where is Pico, then?", " In the park"),
     ]
-    alone = sum(len(exact.encode(r.prompt)) for r in requests[:1])
     read = []
     for request in requests:
         with counted(model) as tokens:
             (scores,) = model.logprobs([request])
-        read.append(sum(tokens))
-        assert len(tokens) == 1
+        read.append(tokens)
         for ours, theirs in zip(scores, exact.logprobs([request])[0], strict=True):
             np.testing.assert_allclose(ours.mean, theirs.mean, atol=0.4)
-    assert read[1] < alone
-    assert read[2] <= 2 + 2 * 2  # the last token of both prompts, and the answer but for its own last
+    assert requests[0].contrast
+    prompts = [exact.encode(text) for text in (requests[0].prompt, requests[0].contrast.without)]
+    ends = [exact.encode(answer)[:-1] for answer in answers]
+    whole = [prompt + end for prompt in prompts for end in ends]
+    assert read[0] == [len({text[:n] for text in whole for n in range(1, len(text) + 1)})]
+    assert len(read[1]) == 1
+    assert sum(read[1]) < len(prompts[0])  # the chat template's words are known
+    assert read[2] == [2 * (1 + len(ends[0]))]  # the last token of both prompts, and the answer but for its own last
 
 
 def test_a_question_answered_again_is_read_alike(cache: Path) -> None:
@@ -124,28 +130,54 @@ def test_what_is_kept_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -
         for ours, theirs in zip(model.logprobs([request])[0], expected.logprobs([request])[0], strict=True):
             np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=0.4)
     assert isinstance(model, LlamaCppModel)
-    assert 0 < len(model._prefixes._states) <= 3
-    assert sum(map(len, model._prefixes._states)) <= 64
+    kept = model._prefixes._states
+    assert 0 < len(kept) <= 3
+    assert sum(map(len, kept)) <= 64
+    assert sorted([*kept.values(), *model._free]) == list(range(MOST_TEXTS, SEQUENCES))  # none is lost
 
 
-def test_a_model_whose_sequences_cannot_share_tokens_reads_all(cache: Path, llamacpp: LanguageModel) -> None:
+def test_a_model_whose_sequences_cannot_share_tokens_reads_each_prompt_once(
+    cache: Path, llamacpp: LanguageModel
+) -> None:
     model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
-    model.engine.branches = False  # type: ignore[attr-defined]
-    request = asked(model, "Where is Pico, then?", " In the park", " At home")
+    model.engine.branches = model.engine.keeps = False  # type: ignore[attr-defined]
+    request = asked(model, "Where is Pico, then?", " In the park", " At home", " Home")
+    assert request.contrast
     for _ in range(2):
         with counted(model) as tokens:
             (scores,) = model.logprobs([request])
-        encoded = [len(model.engine.encode(text)) for text in (request.prompt, request.contrast.without)]  # type: ignore
-        assert sum(tokens) == 2 * sum(encoded) + 2 * (2 + 1)  # and of each answer all but the last token
+        prompts = [len(model.engine.encode(text)) for text in (request.prompt, request.contrast.without)]  # type: ignore
+        assert tokens == [sum(prompts), 2 * (2 + 1)]  # and of each answer all but the last token
         for ours, theirs in zip(scores, llamacpp.logprobs([request])[0], strict=True):
             np.testing.assert_allclose(ours.mean, theirs.mean, atol=0.4)
+
+
+def test_after_a_failure_it_goes_on(cache: Path, llamacpp: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
+    request = asked(model, "Where is Pico, then?", " In the park", " At home")
+    expected = [scored.mean for scored in llamacpp.logprobs([request])[0]]
+
+    def check() -> None:
+        np.testing.assert_allclose([scored.mean for scored in model.logprobs([request])[0]], expected, atol=0.4)
+
+    check()
+    with monkeypatch.context() as patch:
+        patch.setattr("llama_cpp.llama_decode", lambda *_: 1)
+        with pytest.raises(ModelError, match="could not decode"):
+            model.logprobs([asked(model, "Who has seen the cat?", " My sister")])
+    check()
+    with monkeypatch.context() as patch:
+        patch.setattr("llama_cpp.llama_init_from_model", lambda *_: None)
+        with pytest.raises(ModelError, match="no memory"):
+            list(model.generate("Once", max_tokens=8000))
+    check()
 
 
 def test_the_cache_grows_for_a_long_text(llamacpp: LanguageModel, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kgt.lm.llama_engine.CELLS", 512)
     monkeypatch.setattr("kgt.lm.llamacpp.KEPT_TOKENS", 64)
     small = load_model(f"llama.cpp:{DEFAULT_MODEL}", cache)
-    for words in (3, 520, 3):
+    for words in (12, 520, 12):  # the first is known the third time, were it not for the second
         request = Request("One word" + " word" * words, (" word and more",))
         expected = llamacpp.logprobs([request])[0][0].logprobs
         np.testing.assert_allclose(small.logprobs([request])[0][0].logprobs, expected, atol=0.4)

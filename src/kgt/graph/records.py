@@ -153,6 +153,28 @@ def _query_of_subjects(dialect: str, with_base: bool) -> Select[Any]:
     return select(wanted.c.subject_key).where(is_known)
 
 
+def called(connection: Connection, user: str, entities: Collection[str]) -> list[Triple]:
+    """The user's own facts that say what these entities, given by their keys, are called."""
+    found: list[Triple] = []
+    dialect = connection.dialect.name
+    for batch in _batches(sorted(filter(can_be_stored, set(entities)))):
+        parameters = {"wanted_user": user, **of_rows(dialect, [(key,) for key in batch])}
+        found += map(restored, connection.execute(_query_of_called(dialect), parameters))
+    return found
+
+
+@cache
+def _query_of_called(dialect: str) -> Executable:
+    wanted = rows_as_table(dialect, [overlay.c.subject_key])
+    relation = overlay.c.relation_key.concat("")  # a look-up for each entity, not for each of its possible relations
+    return select(*_triple(overlay)).where(
+        overlay.c.user == bindparam("wanted_user"),
+        overlay.c.subject_key.in_(select(wanted.c.subject_key)),
+        relation.in_(sorted(names.CALLED)),
+        overlay.c.sign > 0,
+    )
+
+
 def seen(connection: Connection, user: str, triples: Iterable[Triple]) -> set[Key]:
     """The keys of those triples that the user sees now."""
     keys = {triple.key for triple in triples}

@@ -137,6 +137,12 @@ class GraphStore:
         with reading(self._engine) as connection:
             return names.with_words(connection, user, words)
 
+    def called(self, user: str, entities: Collection[str]) -> list[Triple]:
+        """The user's own facts that say what these entities, given by their keys, are called."""
+        user = checked_user(user)
+        with reading(self._engine) as connection:
+            return records.called(connection, user, entities)
+
     def misspelt(self, user: str, word: str) -> list[tuple[str, str]]:
         """(word, entity key) of the user's entities with a word in their name that is one letter off this one."""
         user = checked_user(user)

@@ -23,11 +23,8 @@ class Text(NamedTuple):
     known: int
 
 
-def tree(texts: Sequence[Text], *, shared: bool = True) -> tuple[list[Read], list[list[int]]]:
+def tree(texts: Sequence[Text]) -> tuple[list[Read], list[list[int]]]:
     """Texts, text i as sequence i, in as few tokens as possible, each after all that it follows.
-
-    Args:
-        shared: False has every text read by itself.
 
     Returns:
         The tokens, and for each text which of them its distributions stand after, (1 + its end's length).
@@ -40,15 +37,14 @@ def tree(texts: Sequence[Text], *, shared: bool = True) -> tuple[list[Read], lis
     for i in sorted(range(len(texts)), key=lambda i: (texts[i].known, (*texts[i].prompt, *texts[i].end))):
         prompt, end, known = texts[i]
         tokens = (*prompt, *end)
-        common = alike(tokens, before) if shared and known == held else 0
+        common = alike(tokens, before) if known == held else 0
         path = path[: max(common - known, 0)]
         for place in path:
-            todo[place] = todo[place]._replace(sequences=(*todo[place].sequences, i))
+            todo[place].sequences.append(i)
         for position in range(known + len(path), len(tokens)):
             path.append(len(todo))
-            todo.append(Read(tokens[position], position, (i,), wanted=False))
+            todo.append(Read(tokens[position], position, [i], wanted=False))
         found[i] = path[len(prompt) - 1 - known :]
-        for place in found[i]:
-            todo[place] = todo[place]._replace(wanted=True)
         before, held = tokens, known
-    return todo, found
+    wanted = {place for places in found for place in places}
+    return [read._replace(wanted=place in wanted) for place, read in enumerate(todo)], found

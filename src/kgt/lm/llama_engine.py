@@ -18,7 +18,7 @@ from kgt.lm.gguf import check
 from kgt.lm.tokens import Tokens
 
 CELLS = 4096
-"""Tokens the key-value cache holds at first; it grows by as many when a text needs more."""
+"""Tokens the key-value cache holds at first; it grows to twice, three times … as many when texts need more."""
 SEQUENCES = 256
 """Most sequences at once: llama.cpp's own limit."""
 BATCH = 512
@@ -36,7 +36,7 @@ class Read(NamedTuple):
 
     token: int
     position: int
-    sequences: Sequence[int]
+    sequences: list[int]
     wanted: bool
 
 
@@ -44,7 +44,8 @@ class Engine:
     """A GGUF file in memory, with one key-value cache that all sequences share.
 
     Attributes:
-        branches: whether sequences may share tokens, as those that attention is all of the memory of.
+        branches: whether a token may be of several sequences; not where a model's memory is more than attention's.
+        keeps: whether others may begin with a sequence later; not where attention has a window, which takes its cells.
         contexts: how many key-value caches there were; a new one holds no sequences.
 
     Args:
@@ -66,6 +67,7 @@ class Engine:
         weakref.finalize(self, api.llama_batch_free, self._batch)
         self.size = int(api.llama_vocab_n_tokens(self._vocab))
         self.branches = not (api.llama_model_is_recurrent(self._model) or api.llama_model_is_hybrid(self._model))
+        self.keeps = self.branches and not api.llama_model_n_swa(self._model)
         self.contexts = 0
         self.longest = int(api.llama_model_n_ctx_train(self._model))
 
@@ -112,13 +114,13 @@ class Engine:
     def room_for(self, cells: int) -> None:
         """Have room for so many tokens of all sequences; all are lost where there was less."""
         if cells > self._cells:
-            self._cells = -(-cells // CELLS) * CELLS
-            self._context = None  # freed before the next takes its memory
-            self._context = _Context(self._model, self._cells, self._threads)
             self.contexts += 1
+            self._context, self._cells = None, 0  # freed before the next takes its memory
+            more = -(-cells // CELLS) * CELLS
+            self._context, self._cells = _Context(self._model, more, self._threads), more
 
-    def copy(self, source: int, target: int, length: int) -> None:
-        """Let a sequence begin as another does; it shares the other's cells, so this costs nothing."""
+    def copy(self, source: int, target: int, length: int = -1) -> None:
+        """Let a sequence begin with another's first tokens, or all of them; it shares the other's cells."""
         api.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
     def forget(self, sequence: int) -> None:

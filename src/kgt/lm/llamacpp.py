@@ -6,6 +6,7 @@ with alike is read once (`kgt.lm.branches`), and what is known from earlier prom
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -69,7 +70,9 @@ class LlamaCppModel:
         self._turn = threading.Lock()
         self._calls = 0
         self._last = 0  # so many sequences were read in the last call
-        self._forget()
+        self._contexts = 0
+        self._prefixes: PrefixCache[int] = PrefixCache(KEPT_TOKENS, KEPT_PROMPTS)
+        self._free = list(range(MOST_TEXTS, SEQUENCES))
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self._template.prompt(messages, prefill)
@@ -135,16 +138,17 @@ class LlamaCppModel:
         """What each row's tokens are drawn from, with and without the context: log-probabilities (n, vocabulary)."""
         texts = list(dict.fromkeys((prompt, row.continuation[:-1]) for row in rows for prompt in row.prompts))
         with self._turn:
-            found = dict(zip(texts, self._read(texts, self._prefixes.find), strict=True))
+            logp, stands = self._read(texts, self._prefixes.find)
+        found = dict(zip(texts, stands, strict=True))
         for row in rows:
-            with_facts, *without = (found[prompt, row.continuation[:-1]] for prompt in row.prompts)
+            with_facts, *without = (logp[found[prompt, row.continuation[:-1]]] for prompt in row.prompts)
             yield with_facts, without[0] if without else None
 
     def _grown(self, texts: Sequence[_Growing], max_tokens: int, choose: Callable[[Floats], int]) -> Iterator[None]:
         """Grow texts by a token each a step, until all have ended."""
         running = list(texts)
         call = -1
-        for _ in range(max_tokens):
+        for step in range(max_tokens):
             with self._turn:
                 if call != self._calls:  # at first, and where another call took the cache between two steps
                     at = 0
@@ -152,16 +156,19 @@ class LlamaCppModel:
                         text.sequences = range(at, at + len(text.prompts))
                         at = text.sequences.stop
                     new = [((*prompt, *text.said), ()) for text in running for prompt in text.prompts]
-                    read = self._read(new, self._prefixes.find_for_answer, more=len(new) * max_tokens)
-                    found = iter([logp[0] for logp in read])
+                    find = self._prefixes.find if step else self._prefixes.find_for_answer
+                    logp, stands = self._read(new, find, more=len(new) * (max_tokens - step))
+                    logp = logp[[stand[0] for stand in stands]]
                     call = self._calls
                 else:
-                    todo = [
-                        Read(text.said[-1], len(prompt) + len(text.said) - 1, (sequence,), wanted=True)
-                        for text in running
-                        for prompt, sequence in zip(text.prompts, text.sequences, strict=True)
-                    ]
-                    found = iter(self.engine.read(todo))
+                    logp = self.engine.read(
+                        [
+                            Read(text.said[-1], len(prompt) + len(text.said) - 1, [sequence], wanted=True)
+                            for text in running
+                            for prompt, sequence in zip(text.prompts, text.sequences, strict=True)
+                        ]
+                    )
+            found = iter(logp)
             going = []
             for text in running:
                 logp, *rest = [next(found) for _ in text.prompts]
@@ -178,7 +185,7 @@ class LlamaCppModel:
 
     def _read(
         self, texts: Sequence[tuple[Tokens, Tokens]], find: Callable[[Tokens], Known[int]], *, more: int = 0
-    ) -> list[Floats]:
+    ) -> tuple[Floats, list[list[int]]]:
         """Read prompts and what follows each, from now on sequences 0, 1, …; the turn is the caller's.
 
         Args:
@@ -186,43 +193,72 @@ class LlamaCppModel:
             more: tokens that sequences will grow by.
 
         Returns:
-            For each text the next token's log-probabilities after its prompt and each token behind it.
+            The next token's log-probabilities after tokens, (wanted, vocabulary), and for each text which of these
+            are after its prompt and each token behind it.
         """
-        engine, branches = self.engine, self.engine.branches
+        engine = self.engine
         self._calls += 1
-        for sequence in range(self._last):
-            engine.forget(sequence)
+        if engine.contexts == self._contexts:
+            for sequence in range(self._last):
+                engine.forget(sequence)
+        self._last = 0
+        prompts = dict.fromkeys(prompt for prompt, _ in texts)
+        known: dict[Tokens, Known[int]] = {p: find(p) if engine.keeps else Known((), None) for p in prompts}
+        todo, stands = tree([Text(prompt, end, len(known[prompt].tokens)) for prompt, end in texts])
+        engine.room_for(KEPT_TOKENS + more + len(todo))
+        if engine.contexts != self._contexts:  # nothing is known now
+            self._contexts = engine.contexts
+            self._prefixes.clear()
+            self._free = list(range(MOST_TEXTS, SEQUENCES))
+            return self._read(texts, find, more=more)
         self._last = len(texts)
-        engine.room_for(KEPT_TOKENS + more + sum(len(prompt) + len(end) for prompt, end in texts))
-        if engine.contexts != self._contexts:
-            self._forget()
-        known = [find(prompt) if branches else Known((), None) for prompt, _ in texts]
-        for sequence, (tokens, kept) in enumerate(known):
+        if not engine.branches:
+            return self._read_apart(texts)
+        for sequence, (prompt, _) in enumerate(texts):
+            tokens, kept = known[prompt]
             if kept is not None:
                 engine.copy(kept, sequence, len(tokens))
-        begun = [Text(prompt, end, len(k.tokens)) for (prompt, end), k in zip(texts, known, strict=True)]
-        todo, stands = tree(begun, shared=branches)
         logp = engine.read(todo)
-        for sequence, (prompt, _) in enumerate(texts):
-            if branches and self._prefixes.wants(prompt):
-                self._keep(prompt, sequence)
+        if engine.keeps:
+            of = {prompt: sequence for sequence, (prompt, _) in enumerate(texts)}
+            for prompt in filter(self._prefixes.wants, prompts):
+                self._keep(prompt, of[prompt])
         row = np.cumsum([read.wanted for read in todo]) - 1
-        return [logp[row[places]] for places in stands]
+        return logp, [row[places].tolist() for places in stands]
+
+    def _read_apart(self, texts: Sequence[tuple[Tokens, Tokens]]) -> tuple[Floats, list[list[int]]]:
+        """The same where each token is of one sequence: each prompt once, then what follows, in copies of it."""
+        first: dict[Tokens, int] = {}
+        for sequence, (prompt, _) in enumerate(texts):
+            first.setdefault(prompt, sequence)
+        heads = [
+            Read(token, i, [sequence], wanted=i == len(prompt) - 1)
+            for prompt, sequence in first.items()
+            for i, token in enumerate(prompt)
+        ]
+        ends = [
+            Read(token, len(prompt) + i, [sequence], wanted=True)
+            for sequence, (prompt, end) in enumerate(texts)
+            for i, token in enumerate(end)
+        ]
+        after = [self.engine.read(heads)]
+        for sequence, (prompt, _) in enumerate(texts):
+            if first[prompt] != sequence:
+                self.engine.copy(first[prompt], sequence)
+        if ends:
+            after.append(self.engine.read(ends))
+        row = {prompt: i for i, prompt in enumerate(first)}
+        at = itertools.count(len(first))
+        return np.concatenate(after), [[row[prompt], *itertools.islice(at, len(end))] for prompt, end in texts]
 
     def _keep(self, prompt: Tokens, sequence: int) -> None:
         """Remember a prompt that a sequence begins with."""
-        for old in self._prefixes.room_for(prompt):
+        for old in self._prefixes.make_room(prompt):
             self.engine.forget(old)
             self._free.append(old)
         kept = self._free.pop()
         self.engine.copy(sequence, kept, len(prompt))
         self._prefixes.keep(prompt, kept)
-
-    def _forget(self) -> None:
-        """Know of no prompt."""
-        self._contexts = self.engine.contexts
-        self._prefixes: PrefixCache[int] = PrefixCache(KEPT_TOKENS, KEPT_PROMPTS)
-        self._free = list(range(MOST_TEXTS, SEQUENCES))
 
 
 def _batches(rows: Sequence[_Row]) -> Iterator[list[_Row]]:

@@ -68,7 +68,7 @@ class PrefixCache(Generic[S]):
         return Known((), None)
 
     def find_for_answer(self, prompt: Tokens) -> Known[S]:
-        """The same, but when a prompt is asked again no more than the first time.
+        """The same, but where a prompt is answered again no more than the first time.
 
         Read from another place on it is rounded otherwise, and in bfloat16 an answer might be in other words, though
         no fact concerns it.
@@ -82,18 +82,23 @@ class PrefixCache(Generic[S]):
 
     def wants(self, prompt: Tokens) -> bool:
         """Whether a prompt is to be kept: not a very short or long one, nor one of which most is known."""
-        new = len(prompt) - len(self.find(prompt).tokens)
-        return BLOCK <= len(prompt) <= self._most_tokens and new > WORTH * len(prompt)
+        if not BLOCK <= len(prompt) <= self._most_tokens:
+            return False
+        return len(prompt) - len(self.find(prompt).tokens) > WORTH * len(prompt)
 
     def keep(self, prompt: Tokens, states: S) -> None:
         """Remember a prompt's states, see `Known`; those not met for longest make room."""
-        self.room_for(prompt)
+        self.make_room(prompt)
         self._states[prompt] = states
         for end in range(BLOCK, len(prompt) + 1, BLOCK):
             self._begins[prompt[:end]] = prompt
 
-    def room_for(self, prompt: Tokens) -> list[S]:
-        """Forget the prompts not met for longest until another one may be kept, and itself; their states."""
+    def make_room(self, prompt: Tokens) -> list[S]:
+        """Forget a prompt, and those not met for longest until it may be kept.
+
+        Returns:
+            The states of what is forgotten.
+        """
         gone = [self._states.pop(prompt)] if prompt in self._states else []
         left = self._most_tokens - len(prompt)
         while self._states and (sum(map(len, self._states)) > left or len(self._states) >= self._most_prompts):
