@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from kgt import Assistant, GraphStore
 from kgt.bench.work import counted
+from kgt.lm import Request
 from kgt.lm.packing import STEP
 from kgt.lm.torch_model import TorchModel
 from kgt.method.tune import TuneSettings
@@ -70,6 +72,23 @@ def test_an_answer_that_no_fact_concerns_is_read_alike_when_asked_again(
         scored.append(work.scored)
         ana.teach(query, LONG)
     assert len(set(scored)) == 1  # in bfloat16 another way of reading may end in other words
+
+
+def test_it_is_the_same_to_the_last_bit_whatever_was_read_in_between(fresh: TorchModel) -> None:
+    def read() -> torch.Tensor:
+        prompt = fresh.encode(fresh.chat([{"role": "user", "content": "Where does my sister live?"}]))
+        return fresh.read([prompt], plain=[prompt])[0]
+
+    first = read()
+    for i in range(40):  # more than is kept
+        asked = fresh.chat([{"role": "user", "content": f"{i} Where does my sister live? {LONG}"}])
+        fresh.logprobs([Request(asked, (" In Lisbon", " On the coast"))])
+        if i == 0:
+            assert torch.equal(read(), first)
+    assert torch.equal(read(), first)
+    fresh.prefixes.clear()
+    fresh.logprobs([Request(asked, (" In Lisbon",))])  # what it begins with is read beside other tokens
+    assert torch.equal(read(), first)
 
 
 def test_algorithm_1_asks_the_model_nothing(fresh: TorchModel, store: GraphStore) -> None:

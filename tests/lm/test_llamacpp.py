@@ -21,8 +21,7 @@ from kgt.lm.hf import HFModel
 
 pytest.importorskip("llama_cpp", reason="the extra llama-cpp is not installed")
 
-from kgt.lm.llama_engine import SEQUENCES
-from kgt.lm.llamacpp import MOST_TEXTS, LlamaCppModel
+from kgt.lm.llamacpp import MOST_TEXTS, OPENING, LlamaCppModel
 
 SHORT = "The capital of France is"
 TALK = [{"role": "system", "content": "Be kind. 🐶"}, {"role": "user", "content": "Where is Pico, then?\n\nIn café?"}]
@@ -133,7 +132,7 @@ def test_what_is_kept_is_bounded(cache: Path, monkeypatch: pytest.MonkeyPatch) -
     kept = model._prefixes._states
     assert 0 < len(kept) <= 3
     assert sum(map(len, kept)) <= 64
-    assert sorted([*kept.values(), *model._free]) == list(range(MOST_TEXTS, SEQUENCES))  # none is lost
+    assert sorted([*kept.values(), *model._free]) == list(range(MOST_TEXTS, OPENING))  # none is lost
 
 
 def test_a_model_whose_sequences_cannot_share_tokens_reads_each_prompt_once(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,13 +20,15 @@ from kgt.lm.decoding import Decoder, Floats, draw, score, streamed
 from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Read
 from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.template import ChatTemplate
-from kgt.lm.tokens import Tokens, check_room, following
+from kgt.lm.tokens import Tokens, alike, check_room, following
 
 OUTPUTS = 512
 """Most distributions held at once: 4 bytes times the vocabulary each, 100 to 300 MB."""
 KEPT_TOKENS, KEPT_PROMPTS = 2048, 64
 """Of the cache's cells and sequences as many are for prompts that are remembered."""
-MOST_TEXTS = SEQUENCES - KEPT_PROMPTS
+OPENING = SEQUENCES - 1
+"""The sequence of what the prompts of plain questions begin with."""
+MOST_TEXTS = OPENING - KEPT_PROMPTS
 """Read at once."""
 
 
@@ -72,7 +74,7 @@ class LlamaCppModel:
         self._last = 0  # so many sequences were read in the last call
         self._contexts = 0
         self._prefixes: PrefixCache[int] = PrefixCache(KEPT_TOKENS, KEPT_PROMPTS)
-        self._free = list(range(MOST_TEXTS, SEQUENCES))
+        self._free = list(range(MOST_TEXTS, OPENING))
 
     def chat(self, messages: Sequence[Message], prefill: str = "") -> str:
         return self._template.prompt(messages, prefill)
@@ -138,7 +140,7 @@ class LlamaCppModel:
         """What each row's tokens are drawn from, with and without the context: log-probabilities (n, vocabulary)."""
         texts = list(dict.fromkeys((prompt, row.continuation[:-1]) for row in rows for prompt in row.prompts))
         with self._turn:
-            logp, stands = self._read(texts, self._prefixes.find)
+            logp, stands = self._read(texts)
         found = dict(zip(texts, stands, strict=True))
         for row in rows:
             with_facts, *without = (logp[found[prompt, row.continuation[:-1]]] for prompt in row.prompts)
@@ -156,8 +158,8 @@ class LlamaCppModel:
                         text.sequences = range(at, at + len(text.prompts))
                         at = text.sequences.stop
                     new = [((*prompt, *text.said), ()) for text in running for prompt in text.prompts]
-                    find = self._prefixes.find if step else self._prefixes.find_for_answer
-                    logp, stands = self._read(new, find, more=len(new) * (max_tokens - step))
+                    plain = {text.prompts[0] for text in running if len(text.prompts) == 1 and not text.said}
+                    logp, stands = self._read(new, more=len(new) * (max_tokens - step), plain=plain)
                     logp = logp[[stand[0] for stand in stands]]
                     call = self._calls
                 else:
@@ -184,13 +186,13 @@ class LlamaCppModel:
             yield
 
     def _read(
-        self, texts: Sequence[tuple[Tokens, Tokens]], find: Callable[[Tokens], Known[int]], *, more: int = 0
+        self, texts: Sequence[tuple[Tokens, Tokens]], *, more: int = 0, plain: Collection[Tokens] = ()
     ) -> tuple[Floats, list[list[int]]]:
         """Read prompts and what follows each, from now on sequences 0, 1, …; the turn is the caller's.
 
         Args:
-            find: what is known of a prompt.
             more: tokens that sequences will grow by.
+            plain: the prompts that are to be read in the same way however often they are.
 
         Returns:
             The next token's log-probabilities after tokens, (wanted, vocabulary), and for each text which of these
@@ -202,15 +204,16 @@ class LlamaCppModel:
             for sequence in range(self._last):
                 engine.forget(sequence)
         self._last = 0
-        prompts = dict.fromkeys(prompt for prompt, _ in texts)
-        known: dict[Tokens, Known[int]] = {p: find(p) if engine.keeps else Known((), None) for p in prompts}
+        if plain and engine.keeps and self._prefixes.opening is None:
+            self._open()
+        known = {prompt: self._known(prompt, prompt in plain) for prompt, _ in texts}
         todo, stands = tree([Text(prompt, end, len(known[prompt].tokens)) for prompt, end in texts])
         engine.room_for(KEPT_TOKENS + more + len(todo))
         if engine.contexts != self._contexts:  # nothing is known now
             self._contexts = engine.contexts
             self._prefixes.clear()
-            self._free = list(range(MOST_TEXTS, SEQUENCES))
-            return self._read(texts, find, more=more)
+            self._free = list(range(MOST_TEXTS, OPENING))
+            return self._read(texts, more=more, plain=plain)
         self._last = len(texts)
         if not engine.branches:
             return self._read_apart(texts)
@@ -221,10 +224,26 @@ class LlamaCppModel:
         logp = engine.read(todo)
         if engine.keeps:
             of = {prompt: sequence for sequence, (prompt, _) in enumerate(texts)}
-            for prompt in filter(self._prefixes.wants, prompts):
+            for prompt in filter(self._prefixes.wants, of):
                 self._keep(prompt, of[prompt])
         row = np.cumsum([read.wanted for read in todo]) - 1
         return logp, [row[places].tolist() for places in stands]
+
+    def _known(self, prompt: Tokens, plain: bool) -> Known[int]:
+        """What is known of a prompt, and the sequence that has it."""
+        if not self.engine.keeps:
+            return Known((), None)
+        return self._prefixes.find_plain(prompt) if plain else self._prefixes.find(prompt)
+
+    def _open(self) -> None:
+        """Read what the prompts of plain questions begin with, by itself: elsewhere it would be rounded otherwise."""
+        one, other = (self.engine.encode(self.chat([{"role": "user", "content": text}])) for text in "12")
+        opening = one[: alike(one, other)]
+        self.engine.room_for(KEPT_TOKENS)
+        self.engine.forget(OPENING)
+        if opening:
+            self.engine.read([Read(token, i, [OPENING], wanted=False) for i, token in enumerate(opening)])
+        self._prefixes.opening = Known(opening, OPENING)
 
     def _read_apart(self, texts: Sequence[tuple[Tokens, Tokens]]) -> tuple[Floats, list[list[int]]]:
         """The same where each token is of one sequence: each prompt once, then what follows, in copies of it."""

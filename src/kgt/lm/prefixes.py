@@ -20,8 +20,8 @@ MOST_TOKENS = 1024
 """Kept in all by default: 24 MB for the bundled model, 134 MB for an 8B Llama-3."""
 WORTH = 0.25
 """A prompt is kept if more than this part of it was new."""
-ASKED = 4096
-"""Prompts of which it is remembered from where they were read."""
+SPARED = 64
+"""A plain prompt is read from the chat template's words on, unless more than so many further tokens of it are known."""
 
 
 class Known(NamedTuple, Generic[S]):
@@ -41,19 +41,22 @@ class PrefixCache(Generic[S]):
 
     Args:
         most_tokens, most_prompts: how much is kept in all.
+
+    Attributes:
+        opening: what the prompt of every plain question begins with, once its backend has read it by itself.
     """
 
     def __init__(self, most_tokens: int = MOST_TOKENS, most_prompts: int = MOST_TOKENS) -> None:
         self._most_tokens, self._most_prompts = most_tokens, most_prompts
         self._states: OrderedDict[Tokens, S] = OrderedDict()
         self._begins: dict[Tokens, Tokens] = {}
-        self._read_from: OrderedDict[int, int] = OrderedDict()
+        self.opening: Known[S] | None = None
 
     def clear(self) -> None:
         """Forget everything, as after a change of the model's weights."""
         self._states.clear()
         self._begins.clear()
-        self._read_from.clear()
+        self.opening = None
 
     def find(self, prompt: Tokens) -> Known[S]:
         """What a prompt has in common with the last one met that begins with as many blocks of it.
@@ -67,18 +70,17 @@ class PrefixCache(Generic[S]):
                 return Known(prompt[: min(alike(prompt, whole), len(prompt) - 1)], self._states[whole])
         return Known((), None)
 
-    def find_for_answer(self, prompt: Tokens) -> Known[S]:
-        """The same, but where a prompt is answered again no more than the first time.
+    def find_plain(self, prompt: Tokens) -> Known[S]:
+        """The same for the prompt of a question that no fact concerns: the opening, as often as it is asked.
 
-        Read from another place on it is rounded otherwise, and in bfloat16 an answer might be in other words, though
-        no fact concerns it.
+        Read from another place on it is rounded otherwise, and in bfloat16 its answer might be in other words. Only
+        where much more is known, of a conversation's earlier turns, that is taken.
         """
-        known, key = self.find(prompt), hash(prompt)
-        most = self._read_from.setdefault(key, len(known.tokens))
-        self._read_from.move_to_end(key)
-        if len(self._read_from) > ASKED:
-            self._read_from.popitem(last=False)
-        return Known(known.tokens[:most], known.states) if most else Known((), None)
+        known, opening = self.find(prompt), self.opening
+        begins = opening is not None and opening.tokens and prompt[: len(opening.tokens)] == opening.tokens
+        if opening is None or not begins or len(prompt) == len(opening.tokens):
+            return known
+        return known if len(known.tokens) - len(opening.tokens) > SPARED else opening
 
     def wants(self, prompt: Tokens) -> bool:
         """Whether a prompt is to be kept: not a very short or long one, nor one of which most is known."""

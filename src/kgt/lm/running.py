@@ -196,7 +196,8 @@ class Running:
         if not new:
             return
         go_on = bool(self._texts) or any(text.most > 1 for text in new)
-        logits, cache, mask = self._model.read([p for text in new for p in text.prompts], go_on=go_on)
+        plain = {text.prompts[0] for text in new if len(text.prompts) == 1}
+        logits, cache, mask = self._model.read([p for text in new for p in text.prompts], go_on=go_on, plain=plain)
         _share_out(logits[:, None], new)
         if self._texts:
             width = max(mask.shape[1], self._mask.shape[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,9 +11,9 @@ import torch
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.decoding import log_odds
 from kgt.lm.packing import Pack, Text, pack, packs
-from kgt.lm.prefixes import PrefixCache
+from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.running import Running
-from kgt.lm.tokens import Tokens, check_room, following
+from kgt.lm.tokens import Tokens, alike, check_room, following
 from kgt.lm.torch_decoding import decode_contrast, decoded, mix, odds_before, told_by
 
 BATCH_TOKENS = 6144
@@ -219,10 +219,9 @@ class TorchModel(ABC):
         )
         states = None
         for text, stand in zip(texts, packed.prompts, strict=True):
-            if self.prefixes.wants(text.prompt):  # (layers, 2, heads, its length, width of a head)
+            if self.prefixes.wants(text.prompt):
                 if states is None:
-                    layers = out.past_key_values.layers
-                    states = torch.stack([torch.stack([x.keys[0], x.values[0]]) for x in layers])
+                    states = _stacked(out.past_key_values)
                 self.prefixes.keep(text.prompt, states[:, :, :, torch.tensor(stand, device=self.device)])
         return packed, out
 
@@ -251,8 +250,14 @@ class TorchModel(ABC):
             head = first[place[prompt]]
             yield torch.cat([head, later[i]]) if i in later else head
 
-    def read(self, prompts: Sequence[Tokens], *, go_on: bool = True) -> tuple[torch.Tensor, Any, torch.Tensor]:
-        """Logits after each prompt (prompts, vocabulary), and to `go_on` from there the cache, and its mask."""
+    def read(
+        self, prompts: Sequence[Tokens], *, go_on: bool = True, plain: Collection[Tokens] = ()
+    ) -> tuple[torch.Tensor, Any, torch.Tensor]:
+        """Logits after each prompt (prompts, vocabulary), and to `go_on` from there the cache, and its mask.
+
+        Args:
+            plain: those that are to be read in the same way however often they are.
+        """
         ids, mask = self.pad_left(prompts)
         if not self.shortcuts:
             out = self.forward(ids, mask, None, keep=1)
@@ -260,7 +265,13 @@ class TorchModel(ABC):
         width = ids.shape[1]
         logits: dict[Tokens, torch.Tensor] = {}
         states: dict[Tokens, list[tuple[torch.Tensor, torch.Tensor]]] = {}
-        for texts in packs({p: [()] for p in prompts}, self.prefixes.find_for_answer, self._pack_tokens):
+        if plain and self.prefixes.opening is None:
+            self._open()
+
+        def find(prompt: Tokens) -> Known[torch.Tensor]:
+            return self.prefixes.find_plain(prompt) if prompt in plain else self.prefixes.find(prompt)
+
+        for texts in packs({p: [()] for p in prompts}, find, self._pack_tokens):
             packed, out = self._run(texts)
             for row, (text, places) in enumerate(zip(texts, packed.prompts, strict=True)):
                 logits[text.prompt] = out.logits[0, row]
@@ -273,6 +284,15 @@ class TorchModel(ABC):
             layers = zip(*(states[prompt] for prompt in prompts), strict=True)
             cache = self.cache_of((torch.stack([k for k, _ in x]), torch.stack([v for _, v in x])) for x in layers)
         return torch.stack([logits[prompt] for prompt in prompts]), cache, mask
+
+    def _open(self) -> None:
+        """Read what the prompts of plain questions begin with, by itself: elsewhere it would be rounded otherwise."""
+        one, other = (self.encode(self.chat([{"role": "user", "content": text}])) for text in "12")
+        opening = one[: alike(one, other)]
+        states = None
+        if opening:
+            states = _stacked(self.forward(*self.pad_left([opening]), None, keep=1).past_key_values)
+        self.prefixes.opening = Known(opening, states)
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor, cache: Any, *, keep: int, use_cache: bool = True) -> Any:
         """One pass over ids (rows, n) after a cache; mask (rows, cached + n); logits of the last `keep` (0: all)."""
@@ -292,6 +312,11 @@ class TorchModel(ABC):
         ids = torch.tensor([(self._pad,) * (width - len(p)) + p for p in prompts], device=self.device)
         mask = torch.tensor([(0,) * (width - len(p)) + (1,) * len(p) for p in prompts], device=self.device)
         return ids, mask
+
+
+def _stacked(cache: Any) -> torch.Tensor:
+    """The keys and values of a cache's first row, (layers, 2, heads, length, width of a head)."""
+    return torch.stack([torch.stack([x.keys[0], x.values[0]]) for x in cache.layers])
 
 
 def _batches(rows: Sequence[Sequence[tuple[Tokens, Tokens]]]) -> Iterator[list[int]]:
