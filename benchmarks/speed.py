@@ -47,7 +47,7 @@ from kgt.bench.work import Work, counted
 from kgt.editors.kgt import relations_by_model
 from kgt.lm import running
 from kgt.lm.encoder import bundled_encoder
-from kgt.lm.prefixes import PrefixCache
+from kgt.lm.prefixes import Known, PrefixCache
 from kgt.lm.torch_model import TorchModel
 from kgt.method import reasoning
 from kgt.method.templates import templates_for
@@ -159,6 +159,7 @@ def measure(
             plain = first_token(model, alone)
         with forgotten(model):
             model.prefixes.clear()
+            model.prefixes.opening = Known((), None)  # nothing is read apart
             whole = first_token(model, alone)
         with timing(clock, model, encoder, store), counted(model) as ask_work, clock.part("rest"):
             me.ask(probe.query, subject=probe.subject, max_tokens=1)
