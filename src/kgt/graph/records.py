@@ -132,12 +132,8 @@ def _queries_of_facts(past: bool, of_one: bool, limited: bool) -> tuple[Executab
 
 def known_subjects(connection: Connection, user: str, keys: Collection[str], with_base: bool = True) -> set[str]:
     """Those of the keys that are the subject of a fact the user sees, or has; a hub costs no more than others."""
-    found: set[str] = set()
-    dialect = connection.dialect.name
-    for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
-        parameters = {"wanted_user": user, **of_rows(dialect, [(key,) for key in batch])}
-        found.update(connection.scalars(_query_of_subjects(dialect, with_base), parameters))
-    return found
+    query = _query_of_subjects(connection.dialect.name, with_base)
+    return {row.subject_key for row in _rows_about(connection, user, keys, query)}
 
 
 @cache
@@ -155,12 +151,15 @@ def _query_of_subjects(dialect: str, with_base: bool) -> Select[Any]:
 
 def called(connection: Connection, user: str, entities: Collection[str]) -> list[Triple]:
     """The user's own facts that say what these entities, given by their keys, are called."""
-    found: list[Triple] = []
-    dialect = connection.dialect.name
-    for batch in _batches(sorted(filter(can_be_stored, set(entities)))):
-        parameters = {"wanted_user": user, **of_rows(dialect, [(key,) for key in batch])}
-        found += map(restored, connection.execute(_query_of_called(dialect), parameters))
-    return found
+    query = _query_of_called(connection.dialect.name)
+    return list(map(restored, _rows_about(connection, user, entities, query)))
+
+
+def _rows_about(connection: Connection, user: str, keys: Collection[str], query: Executable) -> Iterator[AnyRow]:
+    """The rows of a query for a user and the keys of subjects, batch by batch."""
+    for batch in _batches(sorted(filter(can_be_stored, set(keys)))):
+        parameters = {"wanted_user": user, **of_rows(connection.dialect.name, [(key,) for key in batch])}
+        yield from connection.execute(query, parameters)
 
 
 @cache

@@ -18,9 +18,9 @@ from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.branches import Text, tree
 from kgt.lm.decoding import Decoder, Floats, draw, score, streamed
 from kgt.lm.llama_engine import CELLS, SEQUENCES, Engine, Read
-from kgt.lm.prefixes import Known, PrefixCache
+from kgt.lm.prefixes import Known, PrefixCache, opening_of
 from kgt.lm.template import ChatTemplate
-from kgt.lm.tokens import Tokens, alike, check_room, following
+from kgt.lm.tokens import Tokens, check_room, following
 
 OUTPUTS = 512
 """Most distributions held at once: 4 bytes times the vocabulary each, 100 to 300 MB."""
@@ -206,7 +206,10 @@ class LlamaCppModel:
         self._last = 0
         if plain and engine.keeps and self._prefixes.opening is None:
             self._open()
-        known = {prompt: self._known(prompt, prompt in plain) for prompt, _ in texts}
+        known: dict[Tokens, Known[int]] = {
+            prompt: self._prefixes.find(prompt, plain=prompt in plain) if engine.keeps else Known((), None)
+            for prompt in dict.fromkeys(prompt for prompt, _ in texts)
+        }
         todo, stands = tree([Text(prompt, end, len(known[prompt].tokens)) for prompt, end in texts])
         engine.room_for(KEPT_TOKENS + more + len(todo))
         if engine.contexts != self._contexts:  # nothing is known now
@@ -224,21 +227,14 @@ class LlamaCppModel:
         logp = engine.read(todo)
         if engine.keeps:
             of = {prompt: sequence for sequence, (prompt, _) in enumerate(texts)}
-            for prompt in filter(self._prefixes.wants, of):
+            for prompt in filter(self._prefixes.wants, known):
                 self._keep(prompt, of[prompt])
         row = np.cumsum([read.wanted for read in todo]) - 1
         return logp, [row[places].tolist() for places in stands]
 
-    def _known(self, prompt: Tokens, plain: bool) -> Known[int]:
-        """What is known of a prompt, and the sequence that has it."""
-        if not self.engine.keeps:
-            return Known((), None)
-        return self._prefixes.find_plain(prompt) if plain else self._prefixes.find(prompt)
-
     def _open(self) -> None:
         """Read what the prompts of plain questions begin with, by itself: elsewhere it would be rounded otherwise."""
-        one, other = (self.engine.encode(self.chat([{"role": "user", "content": text}])) for text in "12")
-        opening = one[: alike(one, other)]
+        opening = opening_of(self.chat, self.engine.encode)
         self.engine.room_for(KEPT_TOKENS)
         self.engine.forget(OPENING)
         if opening:

@@ -7,8 +7,10 @@ before; of a short question's prompt most is known before it is asked.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from kgt.lm.base import Message
 from kgt.lm.tokens import Tokens, alike
 
 S = TypeVar("S")
@@ -58,29 +60,29 @@ class PrefixCache(Generic[S]):
         self._begins.clear()
         self.opening = None
 
-    def find(self, prompt: Tokens) -> Known[S]:
+    def find(self, prompt: Tokens, *, plain: bool = False) -> Known[S]:
         """What a prompt has in common with the last one met that begins with as many blocks of it.
 
         Never all of it: its last token is to be computed.
+
+        Args:
+            plain: whether it is of a question that no fact concerns. Of these the opening counts as known, as often as
+                they are asked: read from another place on they are rounded otherwise, and in bfloat16 the answer might
+                be in other words. Only where much more is known, of a conversation's earlier turns, that is taken.
         """
+        known, opening = self._met(prompt), self.opening
+        if not plain or opening is None or not opening.tokens:
+            return known
+        begins = len(prompt) > len(opening.tokens) == alike(prompt, opening.tokens)
+        return opening if begins and len(known.tokens) - len(opening.tokens) <= SPARED else known
+
+    def _met(self, prompt: Tokens) -> Known[S]:
         for end in range((len(prompt) - 1) // BLOCK * BLOCK, 0, -BLOCK):
             whole = self._begins.get(prompt[:end])
             if whole is not None:
                 self._states.move_to_end(whole)
                 return Known(prompt[: min(alike(prompt, whole), len(prompt) - 1)], self._states[whole])
         return Known((), None)
-
-    def find_plain(self, prompt: Tokens) -> Known[S]:
-        """The same for the prompt of a question that no fact concerns: the opening, as often as it is asked.
-
-        Read from another place on it is rounded otherwise, and in bfloat16 its answer might be in other words. Only
-        where much more is known, of a conversation's earlier turns, that is taken.
-        """
-        known, opening = self.find(prompt), self.opening
-        begins = opening is not None and opening.tokens and prompt[: len(opening.tokens)] == opening.tokens
-        if opening is None or not begins or len(prompt) == len(opening.tokens):
-            return known
-        return known if len(known.tokens) - len(opening.tokens) > SPARED else opening
 
     def wants(self, prompt: Tokens) -> bool:
         """Whether a prompt is to be kept: not a very short or long one, nor one of which most is known."""
@@ -109,3 +111,9 @@ class PrefixCache(Generic[S]):
             for begin in [b for b, whole in self._begins.items() if whole == old]:
                 del self._begins[begin]
         return gone
+
+
+def opening_of(chat: Callable[[Sequence[Message]], str], encode: Callable[[str], Tokens]) -> Tokens:
+    """What the prompts of all questions begin with where no fact and no turn comes before them."""
+    one, other = (encode(chat([{"role": "user", "content": text}])) for text in "12")
+    return one[: alike(one, other)]

@@ -11,9 +11,9 @@ import torch
 from kgt.lm.base import Contrast, Message, Prompt, Request, Scored
 from kgt.lm.decoding import log_odds
 from kgt.lm.packing import Pack, Text, pack, packs
-from kgt.lm.prefixes import Known, PrefixCache
+from kgt.lm.prefixes import Known, PrefixCache, opening_of
 from kgt.lm.running import Running
-from kgt.lm.tokens import Tokens, alike, check_room, following
+from kgt.lm.tokens import Tokens, check_room, following
 from kgt.lm.torch_decoding import decode_contrast, decoded, mix, odds_before, told_by
 
 BATCH_TOKENS = 6144
@@ -269,7 +269,7 @@ class TorchModel(ABC):
             self._open()
 
         def find(prompt: Tokens) -> Known[torch.Tensor]:
-            return self.prefixes.find_plain(prompt) if prompt in plain else self.prefixes.find(prompt)
+            return self.prefixes.find(prompt, plain=prompt in plain)
 
         for texts in packs({p: [()] for p in prompts}, find, self._pack_tokens):
             packed, out = self._run(texts)
@@ -287,8 +287,7 @@ class TorchModel(ABC):
 
     def _open(self) -> None:
         """Read what the prompts of plain questions begin with, by itself: elsewhere it would be rounded otherwise."""
-        one, other = (self.encode(self.chat([{"role": "user", "content": text}])) for text in "12")
-        opening = one[: alike(one, other)]
+        opening = opening_of(self.chat, self.encode)
         states = None
         if opening:
             states = _stacked(self.forward(*self.pad_left([opening]), None, keep=1).past_key_values)

@@ -36,6 +36,8 @@ def decide_edit(
     user: str,
     scope: bool = True,
     guess: Callable[[], Sequence[Triple]] | None = None,
+    tried: Sequence[Triple] | None = None,
+    reasoned: dict[Triple, float] | None = None,
 ) -> Edit:
     """The edit of G_q that makes the pair's query get the pair's answer; nothing is stored.
 
@@ -49,39 +51,29 @@ def decide_edit(
         stated: the triples of H(q, a, K) that the user said, or the whole of H.
         guess: gives all of H(q, a, K), for when the stated ones are not enough.
         facts: what the user sees of e_q, G_q.
+        tried: this H, for a call without `guess`; if not given, what was stated.
+        reasoned: P(a|q,z) as far as it is known; what is found is added.
 
     Returns:
         The edit; without changes and with stop reason "known" where the graph says so already.
     """
-    answer: dict[Triple, float] = {}
+    answer = {} if reasoned is None else reasoned
+    if guess:
 
-    def decided(h: Sequence[Triple]) -> Edit:
-        return _decided(pair, h, stated, facts, model, encoder, templates, settings, answer, user=user, scope=scope)
+        def decided(h: Sequence[Triple]) -> Edit:
+            return decide_edit(
+                pair, stated, facts, model, encoder, templates, settings,
+                user=user, scope=scope, tried=h, reasoned=answer,
+            )  # fmt: skip
 
-    if guess and settings.literal:
-        return decided(guess())
-    edit = decided(stated)
-    if not guess or edit.stop_reason != "exhausted":
-        return edit
-    h = guess()
-    return edit if set(h) <= set(stated) else min(edit, decided(h), key=lambda e: e.loss_after or 0.0)
-
-
-def _decided(
-    pair: Pair,
-    h: Sequence[Triple],
-    stated: Sequence[Triple],
-    facts: Sequence[Fact],
-    model: LanguageModel,
-    encoder: SentenceEncoder | None,
-    templates: Templates,
-    settings: TuneSettings,
-    answer: dict[Triple, float],
-    *,
-    user: str,
-    scope: bool,
-) -> Edit:
-    """The edit with this H; `answer` has P(a|q,z) as far as it is known, and gets what is found."""
+        if settings.literal:
+            return decided(guess())
+        edit = decided(stated)
+        if edit.stop_reason != "exhausted":
+            return edit
+        whole = guess()
+        return edit if set(whole) <= set(stated) else min(edit, decided(whole), key=lambda e: e.loss_after or 0.0)
+    h = stated if tried is None else tried
     known = [f.triple for f in facts]
     replaced = [] if pair.adds else _answered_otherwise(facts, pair)
     stale = [old for old in known if not pair.adds and any(contradicts(z, old, replaces=pair.replaces) for z in h)]
